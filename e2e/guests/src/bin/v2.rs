@@ -1,0 +1,6 @@
+use wstd::http::{Body, Error, Request, Response};
+
+#[wstd::http_server]
+async fn main(request: Request<Body>) -> Result<Response<Body>, Error> {
+    guests::answer(request, "v2").await
+}

@@ -1,0 +1,35 @@
+use std::convert::Infallible;
+
+use futures_lite::stream;
+use http_body_util::StreamBody;
+use wstd::http::{
+    Body, HeaderMap, HeaderValue, Request, Response,
+    body::{Bytes, Frame},
+};
+
+const CHUNK_BYTES: u64 = 64 * 1024;
+
+pub(crate) fn echo(request: Request<Body>) -> Response<Body> {
+    Response::new(request.into_body())
+}
+
+/// So many zero bytes, in chunks.
+pub(crate) fn big(bytes: u64) -> Response<Body> {
+    let chunks = stream::unfold(bytes, |left| async move {
+        let size = left.min(CHUNK_BYTES);
+        let chunk = Bytes::from(vec![0; usize::try_from(size).unwrap_or_default()]);
+        (left > 0).then_some((Ok::<_, Infallible>(chunk), left - size))
+    });
+    Response::new(Body::from_try_stream(chunks))
+}
+
+/// A word, then a trailer.
+pub(crate) fn trailers() -> Response<Body> {
+    let mut trailers = HeaderMap::new();
+    trailers.insert("x-trailer", HeaderValue::from_static("after the body"));
+    let frames = stream::iter([
+        Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"body\n"))),
+        Ok(Frame::trailers(trailers)),
+    ]);
+    Response::new(Body::from_http_body(StreamBody::new(frames)))
+}
