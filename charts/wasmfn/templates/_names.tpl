@@ -49,3 +49,17 @@ URL of a host as clients outside see it. Takes a dict of `root` and `host`.
 {{- $usual := ternary 443 80 (eq $external.scheme "https") -}}
 {{- $external.scheme }}://{{ .host }}{{ if ne (int $external.port) $usual }}:{{ int $external.port }}{{ end }}/
 {{- end -}}
+
+{{/*
+Quantities as Kubernetes' own clients want them: text, also where the values hold a number.
+Takes a map of maps, such as requests and limits.
+*/}}
+{{- define "wasmfn.quantities" -}}
+{{- $text := dict -}}
+{{- range $kind, $quantities := . -}}
+{{- $inner := dict -}}
+{{- range $name, $quantity := $quantities }}{{ $_ := set $inner $name (toString $quantity) }}{{ end -}}
+{{- $_ := set $text $kind $inner -}}
+{{- end -}}
+{{- toYaml $text -}}
+{{- end -}}
