@@ -48,7 +48,10 @@ fn written_by_hand() -> Vec<PathBuf> {
             .extension()
             .and_then(|extension| extension.to_str())
             .is_some_and(|extension| EXTENSIONS.contains(&extension));
-        (script || known) && !GENERATED.iter().any(|generated| name == Path::new(generated))
+        (script || known)
+            && !GENERATED
+                .iter()
+                .any(|generated| name == Path::new(generated))
     });
     assert!(found.len() > 50, "only {} files found", found.len());
     found
