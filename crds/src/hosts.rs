@@ -234,7 +234,8 @@ fn is_prefix(prefix: &str, path: &str) -> bool {
 }
 
 /// Sorts the oldest first; an object without a creation time counts as the youngest.
-fn seniority(function: &WasmFunction) -> (bool, String, String) {
+#[must_use]
+pub fn seniority(function: &WasmFunction) -> (bool, String, String) {
     let created = function.metadata.creation_timestamp.as_ref();
     (
         created.is_none(),
