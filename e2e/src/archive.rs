@@ -101,10 +101,15 @@ fn image_json(config: &ImageConfig<'_>, layer_digest: &str) -> serde_json::Value
 /// It is not an archive that [`write_image`] made.
 pub fn config_digest(archive: &Path) -> Result<String> {
     let mut archive = tar::Archive::new(File::open(archive)?);
-    let first = archive.entries()?.next().context("the archive is empty")??;
+    let first = archive
+        .entries()?
+        .next()
+        .context("the archive is empty")??;
     let name = first.path()?.display().to_string();
     let digest = name.strip_suffix(".json");
-    Ok(digest.with_context(|| format!("the archive begins with {name}"))?.to_owned())
+    Ok(digest
+        .with_context(|| format!("the archive begins with {name}"))?
+        .to_owned())
 }
 
 /// This machine's architecture in the words of OCI images.

@@ -28,7 +28,8 @@ impl Cache {
     }
 
     fn open_at(root: PathBuf) -> Result<Self> {
-        std::fs::create_dir_all(&root).with_context(|| format!("cannot make {}", root.display()))?;
+        std::fs::create_dir_all(&root)
+            .with_context(|| format!("cannot make {}", root.display()))?;
         let lock = File::create(root.join("lock"))?;
         if lock.try_lock().is_err() {
             eprintln!("waiting for another run that uses {}", root.display());

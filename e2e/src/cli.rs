@@ -146,7 +146,10 @@ async fn tool(name: &str) -> Result<PathBuf> {
     let known = [&CRANE, &HELM, &KIND, &KUBECONFORM, &ORAS];
     let program = known.into_iter().find(|program| program.name == name);
     let program = program.with_context(|| {
-        format!("no tool {name}; there are {}", known.map(|program| program.name).join(", "))
+        format!(
+            "no tool {name}; there are {}",
+            known.map(|program| program.name).join(", ")
+        )
     })?;
     crate::tools::program(&Cache::open()?, program).await
 }

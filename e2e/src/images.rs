@@ -48,16 +48,25 @@ pub struct Image {
 /// # Errors
 /// `cargo build` fails.
 pub async fn product(repository: &Path) -> Result<Vec<Image>> {
-    let (binaries, target) = build_binaries(repository).await?;
-    let directory = target.join("e2e-images");
+    let binaries = build_binaries(repository).await?;
+    let directory = image_directory(repository).await?;
     let mut images = Vec::new();
     for name in PRODUCT {
         let program = binaries.get(name);
         let program = program.with_context(|| format!("the workspace builds no binary {name}"))?;
         images.push(of_program(&directory, name, program)?);
     }
-    images.push(client(&target)?);
+    images.push(client(repository).await?);
     Ok(images)
+}
+
+/// The image of this program.
+///
+/// # Errors
+/// It cannot be written.
+pub async fn client(repository: &Path) -> Result<Image> {
+    let program = std::env::current_exe().context("cannot find this program")?;
+    of_program(&image_directory(repository).await?, CLIENT, &program)
 }
 
 /// The image of the registry that runs in the cluster.
@@ -79,14 +88,12 @@ pub async fn registry(cache: &Cache) -> Result<Image> {
     of_program(&entry, "registry", &program)
 }
 
-fn client(target: &Path) -> Result<Image> {
-    let program = std::env::current_exe().context("cannot find this program")?;
-    of_program(&target.join("e2e-images"), CLIENT, &program)
-}
-
 /// The image of `program`, written into `directory` unless it is there.
 fn of_program(directory: &Path, name: &str, program: &Path) -> Result<Image> {
-    let authorities = AUTHORITIES_HERE.map(Path::new).into_iter().find(|path| path.exists());
+    let authorities = AUTHORITIES_HERE
+        .map(Path::new)
+        .into_iter()
+        .find(|path| path.exists());
     let authorities = authorities.context("this machine has no list of certificate authorities")?;
     let content = sha256_of(program)? + &sha256_of(authorities)?;
     let tag = hex::encode(&Sha256::digest(content)[..6]);
@@ -138,7 +145,9 @@ fn remove_older(directory: &Path, name: &str) -> Result<()> {
         let entry = entry?;
         let file_name = entry.file_name();
         let rest = file_name.to_string_lossy();
-        let rest = rest.strip_prefix(name).and_then(|rest| rest.strip_prefix('-'));
+        let rest = rest
+            .strip_prefix(name)
+            .and_then(|rest| rest.strip_prefix('-'));
         // The rest is a hash: another image's name may begin with this one's.
         if rest.is_some_and(|rest| !rest.contains('-')) {
             std::fs::remove_file(entry.path())?;
@@ -147,24 +156,33 @@ fn remove_older(directory: &Path, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Paths of the product's binaries by name, and Cargo's target folder.
-async fn build_binaries(repository: &Path) -> Result<(BTreeMap<String, PathBuf>, PathBuf)> {
-    let cargo = || {
-        let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-        Command::new(program).current_dir(repository)
-    };
+/// Paths of the product's binaries by name.
+async fn build_binaries(repository: &Path) -> Result<BTreeMap<String, PathBuf>> {
     let packages = PRODUCT.map(|name| format!("--package={name}"));
-    let messages = cargo()
-        .args(["build", "--bins", "--message-format=json-render-diagnostics"])
+    let messages = cargo(repository)
+        .args([
+            "build",
+            "--bins",
+            "--message-format=json-render-diagnostics",
+        ])
         .args(packages)
         .show_errors()
         .output()
         .await?;
-    let metadata = cargo().args(["metadata", "--format-version=1", "--no-deps"]);
+    Ok(executables(&messages))
+}
+
+/// Folder in Cargo's target folder.
+async fn image_directory(repository: &Path) -> Result<PathBuf> {
+    let metadata = cargo(repository).args(["metadata", "--format-version=1", "--no-deps"]);
     let metadata: Value = serde_json::from_str(&metadata.output().await?)?;
     let target = metadata["target_directory"].as_str();
-    let target = target.context("cargo names no target folder")?;
-    Ok((executables(&messages), target.into()))
+    Ok(Path::new(target.context("cargo names no target folder")?).join("e2e-images"))
+}
+
+fn cargo(repository: &Path) -> Command {
+    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    Command::new(program).current_dir(repository)
 }
 
 fn executables(messages: &str) -> BTreeMap<String, PathBuf> {

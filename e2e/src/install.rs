@@ -34,7 +34,10 @@ pub struct Release {
 pub async fn install(cluster: &Cluster, cache: &Cache) -> Result<Release> {
     let mut references = Vec::new();
     for image in images::product(&repository()).await? {
-        references.push((image.name.clone(), cluster.offer_image(cache, &image).await?));
+        references.push((
+            image.name.clone(),
+            cluster.offer_image(cache, &image).await?,
+        ));
     }
     let reference = |wanted: &str| {
         let found = references.iter().find(|(name, _)| name == wanted);
@@ -50,6 +53,27 @@ pub async fn install(cluster: &Cluster, cache: &Cache) -> Result<Release> {
     release.end_interrupted().await?;
     release.install().await?;
     Ok(release)
+}
+
+/// The release as somebody installed it, and this program's image besides: for work on stories.
+///
+/// # Errors
+/// The cluster refuses the image.
+pub async fn found(cluster: &Cluster, cache: &Cache) -> Result<Release> {
+    let image = images::client(&repository()).await?;
+    let release = Release {
+        cluster: cluster.clone(),
+        values: json!({}),
+        client_image: cluster.offer_image(cache, &image).await?,
+    };
+    let values = release
+        .helm()
+        .args(["get", "values", RELEASE, "--output=json"]);
+    let values = values.raw_output().await?.stdout;
+    Ok(Release {
+        values: serde_json::from_slice(&values).unwrap_or_default(),
+        ..release
+    })
 }
 
 /// Removes what `--provider existing` was given: the chart, the registries, and their namespaces.
@@ -113,7 +137,10 @@ impl Release {
     /// # Errors
     /// It fails.
     pub async fn test(&self) -> Result<()> {
-        self.helm().args(["test", RELEASE, "--logs", DEADLINE]).run().await
+        self.helm()
+            .args(["test", RELEASE, "--logs", DEADLINE])
+            .run()
+            .await
     }
 
     fn helm(&self) -> Command {
@@ -129,7 +156,10 @@ impl Release {
                 "labels": { "pod-security.kubernetes.io/enforce": "restricted" },
             },
         });
-        let apply = self.cluster.kubectl().args(["apply", "--server-side", "--filename=-"]);
+        let apply = self
+            .cluster
+            .kubectl()
+            .args(["apply", "--server-side", "--filename=-"]);
         apply.input(namespace.to_string()).run().await
     }
 
@@ -147,7 +177,10 @@ impl Release {
         let status: Value = serde_json::from_slice(&status.stdout)?;
         let word = status["info"]["status"].as_str().unwrap_or_default();
         if word.starts_with("pending-") || word == "uninstalling" {
-            self.helm().args(["uninstall", RELEASE, "--wait", DEADLINE]).run().await?;
+            self.helm()
+                .args(["uninstall", RELEASE, "--wait", DEADLINE])
+                .run()
+                .await?;
         }
         Ok(())
     }
@@ -196,7 +229,10 @@ mod tests {
     #[test]
     fn changes_are_laid_over_field_by_field() {
         let mut values = json!({ "gateway": { "replicas": 2, "service": { "port": 80 } } });
-        merge(&mut values, &json!({ "gateway": { "replicas": 3 }, "domain": "test" }));
+        merge(
+            &mut values,
+            &json!({ "gateway": { "replicas": 3 }, "domain": "test" }),
+        );
         let expected =
             json!({ "gateway": { "replicas": 3, "service": { "port": 80 } }, "domain": "test" });
         assert_eq!(values, expected);

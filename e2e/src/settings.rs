@@ -43,16 +43,36 @@ pub struct Settings {
     #[arg(long, global = true, value_enum, default_value_t = Provider::Kind)]
     pub provider: Provider,
     /// Name of the kind cluster
-    #[arg(long, global = true, env = "WASMFN_E2E_CLUSTER", default_value = "wasmfn-e2e")]
+    #[arg(
+        long,
+        global = true,
+        env = "WASMFN_E2E_CLUSTER",
+        default_value = "wasmfn-e2e"
+    )]
     pub cluster: String,
     /// Port of 127.0.0.1 that leads to the gateway
-    #[arg(long, global = true, env = "WASMFN_E2E_GATEWAY_PORT", default_value_t = 18080)]
+    #[arg(
+        long,
+        global = true,
+        env = "WASMFN_E2E_GATEWAY_PORT",
+        default_value_t = 18080
+    )]
     pub gateway_port: u16,
     /// Port of 127.0.0.1 that leads to the cluster's registry
-    #[arg(long, global = true, env = "WASMFN_E2E_REGISTRY_PORT", default_value_t = 15000)]
+    #[arg(
+        long,
+        global = true,
+        env = "WASMFN_E2E_REGISTRY_PORT",
+        default_value_t = 15000
+    )]
     pub registry_port: u16,
     /// Port of 127.0.0.1 that leads to the cluster's private registry
-    #[arg(long, global = true, env = "WASMFN_E2E_PRIVATE_REGISTRY_PORT", default_value_t = 15001)]
+    #[arg(
+        long,
+        global = true,
+        env = "WASMFN_E2E_PRIVATE_REGISTRY_PORT",
+        default_value_t = 15001
+    )]
     pub private_registry_port: u16,
     /// Where to push product images for `--provider existing`, such as `registry.example.com/me`
     #[arg(long, global = true, env = "WASMFN_E2E_IMAGE_REPOSITORY")]
@@ -91,7 +111,9 @@ impl Settings {
     pub fn required_image_repository(&self) -> Result<&str> {
         match &self.image_repository {
             Some(repository) => Ok(repository.trim_end_matches('/')),
-            None => bail!("`--provider existing` needs --image-repository, which its nodes can pull from"),
+            None => bail!(
+                "`--provider existing` needs --image-repository, which its nodes can pull from"
+            ),
         }
     }
 }

@@ -34,7 +34,9 @@ where
             let seconds = deadline.as_secs_f64();
             match last {
                 Some(error) => {
-                    return Err(error.context(format!("waited {seconds} s in vain until {description}")));
+                    return Err(
+                        error.context(format!("waited {seconds} s in vain until {description}"))
+                    );
                 }
                 None => bail!("waited {seconds} s in vain until {description}"),
             }

@@ -31,10 +31,20 @@ impl Forwards {
         if settings.provider == Provider::Existing {
             let mut wanted = vec![
                 (REGISTRY_NAMESPACE, "registry", settings.registry_port, 5000),
-                (REGISTRY_NAMESPACE, "private", settings.private_registry_port, 5000),
+                (
+                    REGISTRY_NAMESPACE,
+                    "private",
+                    settings.private_registry_port,
+                    5000,
+                ),
             ];
             if gateway {
-                wanted.push((SYSTEM_NAMESPACE, "wasmfn-gateway", settings.gateway_port, 80));
+                wanted.push((
+                    SYSTEM_NAMESPACE,
+                    "wasmfn-gateway",
+                    settings.gateway_port,
+                    80,
+                ));
             }
             for (namespace, service, local, remote) in wanted {
                 processes.push(forward(cluster, namespace, service, local, remote).await?);
@@ -55,13 +65,20 @@ async fn forward(
 ) -> Result<Child> {
     let process = cluster
         .kubectl()
-        .args(["--namespace", namespace, "port-forward", "--address=127.0.0.1"])
+        .args([
+            "--namespace",
+            namespace,
+            "port-forward",
+            "--address=127.0.0.1",
+        ])
         .arg(format!("service/{service}"))
         .arg(format!("{local}:{remote}"))
         .background()?;
-    wait_until("the forwarded port takes connections", DEADLINE, async || {
-        Ok(TcpStream::connect(("127.0.0.1", local)).await.ok())
-    })
+    wait_until(
+        "the forwarded port takes connections",
+        DEADLINE,
+        async || Ok(TcpStream::connect(("127.0.0.1", local)).await.ok()),
+    )
     .await
     .with_context(|| format!("cannot forward port {local} to {namespace}/{service}"))?;
     Ok(process)

@@ -30,7 +30,11 @@ pub(super) async fn up(settings: &Settings, cache: &Cache, tools: &Tools) -> Res
     eprintln!("creating the cluster {}", settings.cluster);
     std::fs::create_dir_all(settings.state_directory()?)?;
     create(settings, cache, &image).await?;
-    let kubectl = || tools.kubectl().env("KUBECONFIG", kubeconfig_or_empty(settings));
+    let kubectl = || {
+        tools
+            .kubectl()
+            .env("KUBECONFIG", kubeconfig_or_empty(settings))
+    };
     if !image.is_upstream {
         pod_network::lay(&kubectl).await?;
     }
@@ -118,9 +122,7 @@ async fn create(settings: &Settings, cache: &Cache, image: &NodeImage) -> Result
 }
 
 fn configuration(settings: &Settings, image: &NodeImage) -> Value {
-    let mapping = |host: u16, node: u16| {
-        json!({ "containerPort": node, "hostPort": host, "listenAddress": "127.0.0.1" })
-    };
+    let mapping = |host: u16, node: u16| json!({ "containerPort": node, "hostPort": host, "listenAddress": "127.0.0.1" });
     json!({
         "kind": "Cluster",
         "apiVersion": "kind.x-k8s.io/v1alpha4",

@@ -80,7 +80,13 @@ impl Nodes {
         let names = self.all().map(|node| node.0);
         kubectl().arg("uncordon").args(names).run().await?;
         kubectl()
-            .args(["wait", "--for=condition=Ready", "nodes", "--all", "--timeout=180s"])
+            .args([
+                "wait",
+                "--for=condition=Ready",
+                "nodes",
+                "--all",
+                "--timeout=180s",
+            ])
             .run()
             .await
     }
@@ -90,7 +96,8 @@ impl Nodes {
     /// # Errors
     /// The node does not answer.
     pub async fn return_api_server(&self) -> Result<()> {
-        let unpark = format!("! [ -e {PARKED_MANIFEST} ] || mv {PARKED_MANIFEST} {API_SERVER_MANIFEST}");
+        let unpark =
+            format!("! [ -e {PARKED_MANIFEST} ] || mv {PARKED_MANIFEST} {API_SERVER_MANIFEST}");
         let node = self.control_plane();
         node.exec(["sh", "-c", &unpark]).run().await
     }
@@ -108,7 +115,10 @@ impl Node {
     }
 
     /// A command that runs on the node.
-    pub fn exec(&self, arguments: impl IntoIterator<Item = impl AsRef<std::ffi::OsStr>>) -> Command {
+    pub fn exec(
+        &self,
+        arguments: impl IntoIterator<Item = impl AsRef<std::ffi::OsStr>>,
+    ) -> Command {
         Command::new("docker")
             .args(["exec", "--interactive", &self.0])
             .args(arguments)

@@ -33,9 +33,14 @@ pub(super) async fn lay(kubectl: &impl Fn() -> Command) -> Result<()> {
 }
 
 async fn links(kubectl: &impl Fn() -> Command) -> Result<Vec<Link>> {
-    let nodes = kubectl().args(["get", "nodes", "--output=json"]).output().await?;
+    let nodes = kubectl()
+        .args(["get", "nodes", "--output=json"])
+        .output()
+        .await?;
     let nodes: Value = serde_json::from_str(&nodes)?;
-    let nodes = nodes["items"].as_array().context("the cluster lists no nodes")?;
+    let nodes = nodes["items"]
+        .as_array()
+        .context("the cluster lists no nodes")?;
     nodes.iter().map(link).collect()
 }
 
@@ -53,7 +58,9 @@ fn link(node: &Value) -> Result<Link> {
     Ok(Link {
         node: Node(text(&node["metadata"]["name"], "name")?),
         pod_cidr: text(&node["spec"]["podCIDR"], "pod CIDR")?,
-        address: internal.context("a node has no internal address")?.to_owned(),
+        address: internal
+            .context("a node has no internal address")?
+            .to_owned(),
     })
 }
 
@@ -78,11 +85,18 @@ fn plugins(pod_cidr: &str) -> Value {
 }
 
 fn routes_unit<'a>(others: impl Iterator<Item = &'a Link>) -> Result<String> {
-    let mut unit = "[Unit]\nDescription=Routes to the pods of other nodes\nBefore=kubelet.service\n\n\
+    let mut unit =
+        "[Unit]\nDescription=Routes to the pods of other nodes\nBefore=kubelet.service\n\n\
                     [Service]\nType=oneshot\nRemainAfterExit=yes\n"
-        .to_owned();
-    for Link { pod_cidr, address, .. } in others {
-        writeln!(unit, "ExecStart=/usr/sbin/ip route replace {pod_cidr} via {address}")?;
+            .to_owned();
+    for Link {
+        pod_cidr, address, ..
+    } in others
+    {
+        writeln!(
+            unit,
+            "ExecStart=/usr/sbin/ip route replace {pod_cidr} via {address}"
+        )?;
     }
     unit.push_str("\n[Install]\nWantedBy=multi-user.target\n");
     Ok(unit)

@@ -15,7 +15,13 @@ pub(super) async fn wait(kubectl: &impl Fn() -> Command) -> Result<()> {
         .await
         .context("a node did not become ready")?;
     kubectl()
-        .args(["--namespace=kube-system", "rollout", "status", "deployment/coredns", DEADLINE])
+        .args([
+            "--namespace=kube-system",
+            "rollout",
+            "status",
+            "deployment/coredns",
+            DEADLINE,
+        ])
         .run()
         .await
         .context("the cluster's DNS did not become ready")

@@ -16,13 +16,27 @@ pub(super) async fn deploy(cluster: &Cluster, cache: &Cache) -> Result<()> {
         .replace("$NAMESPACE", REGISTRY_NAMESPACE)
         .replace("$IMAGE", &reference)
         .replace("$REGISTRY_NODE_PORT", &REGISTRY_NODE_PORT.to_string())
-        .replace("$PRIVATE_NODE_PORT", &PRIVATE_REGISTRY_NODE_PORT.to_string());
-    let apply = cluster.kubectl().args(["apply", "--server-side", "--force-conflicts", "--filename=-"]);
+        .replace(
+            "$PRIVATE_NODE_PORT",
+            &PRIVATE_REGISTRY_NODE_PORT.to_string(),
+        );
+    let apply = cluster.kubectl().args([
+        "apply",
+        "--server-side",
+        "--force-conflicts",
+        "--filename=-",
+    ]);
     apply.input(manifest).run().await?;
     for name in ["registry", "private"] {
         cluster
             .kubectl()
-            .args(["--namespace", REGISTRY_NAMESPACE, "rollout", "status", "--timeout=120s"])
+            .args([
+                "--namespace",
+                REGISTRY_NAMESPACE,
+                "rollout",
+                "status",
+                "--timeout=120s",
+            ])
             .arg(format!("deployment/{name}"))
             .run()
             .await
@@ -51,7 +65,13 @@ impl Cluster {
     async fn point_registry_at(&self, app: &str) -> Result<()> {
         let selector = serde_json::json!({ "spec": { "selector": { "app": app } } });
         self.kubectl()
-            .args(["--namespace", REGISTRY_NAMESPACE, "patch", "service", "registry"])
+            .args([
+                "--namespace",
+                REGISTRY_NAMESPACE,
+                "patch",
+                "service",
+                "registry",
+            ])
             .args(["--type=merge", "--patch", &selector.to_string()])
             .run()
             .await

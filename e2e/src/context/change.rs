@@ -34,12 +34,14 @@ impl Context {
     /// It is refused.
     pub async fn resolve_again(&self, name: &str, word: &str) -> Result<()> {
         let annotations = json!({ names::RESOLVE_AT_ANNOTATION: word });
-        self.merge(name, json!({ "metadata": { "annotations": annotations } })).await
+        self.merge(name, json!({ "metadata": { "annotations": annotations } }))
+            .await
     }
 
     async fn merge(&self, name: &str, patch: Value) -> Result<()> {
         let api = self.api::<WasmFunction>();
-        api.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await?;
+        api.patch(name, &PatchParams::default(), &Patch::Merge(patch))
+            .await?;
         Ok(())
     }
 
@@ -54,13 +56,17 @@ impl Context {
         deadline: Duration,
         holds: impl Fn(&WasmFunction) -> bool,
     ) -> Result<WasmFunction> {
-        wait_until(&format!("the function {name} {what}"), deadline, async || {
-            let function = self.function(name).await?;
-            if holds(&function) {
-                return Ok(Some(function));
-            }
-            anyhow::bail!("its status is {:?}", function.status)
-        })
+        wait_until(
+            &format!("the function {name} {what}"),
+            deadline,
+            async || {
+                let function = self.function(name).await?;
+                if holds(&function) {
+                    return Ok(Some(function));
+                }
+                anyhow::bail!("its status is {:?}", function.status)
+            },
+        )
         .await
     }
 
@@ -70,14 +76,19 @@ impl Context {
     /// # Errors
     /// It is not within `deadline`.
     pub async fn fails(&self, name: &str, reason: &str, deadline: Duration) -> Result<String> {
-        wait_until(&format!("the function {name} is not Ready for {reason}"), deadline, async || {
-            let (found, sentence) =
-                self.condition(name, "Ready", "False", Duration::from_millis(300)).await?;
-            if found == reason {
-                return Ok(Some(sentence));
-            }
-            anyhow::bail!("Ready is False for {found}: {sentence}")
-        })
+        wait_until(
+            &format!("the function {name} is not Ready for {reason}"),
+            deadline,
+            async || {
+                let (found, sentence) = self
+                    .condition(name, "Ready", "False", Duration::from_millis(300))
+                    .await?;
+                if found == reason {
+                    return Ok(Some(sentence));
+                }
+                anyhow::bail!("Ready is False for {found}: {sentence}")
+            },
+        )
         .await
     }
 
@@ -86,13 +97,20 @@ impl Context {
     /// # Errors
     /// There is none within `deadline`.
     pub async fn event(&self, name: &str, reason: &str, deadline: Duration) -> Result<Event> {
-        wait_until(&format!("an event {reason} about {name}"), deadline, async || {
-            let events = self.api::<Event>().list(&ListParams::default()).await?;
-            Ok(events.items.into_iter().find(|event| {
-                let about = event.regarding.as_ref().and_then(|object| object.name.as_deref());
-                about == Some(name) && event.reason.as_deref() == Some(reason)
-            }))
-        })
+        wait_until(
+            &format!("an event {reason} about {name}"),
+            deadline,
+            async || {
+                let events = self.api::<Event>().list(&ListParams::default()).await?;
+                Ok(events.items.into_iter().find(|event| {
+                    let about = event
+                        .regarding
+                        .as_ref()
+                        .and_then(|object| object.name.as_deref());
+                    about == Some(name) && event.reason.as_deref() == Some(reason)
+                }))
+            },
+        )
         .await
     }
 }

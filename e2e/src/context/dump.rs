@@ -19,7 +19,8 @@ impl Context {
                 self.print(&namespace, &functions).await;
             }
             let kinds = "deployments,pods,services,endpointslices";
-            self.print(&namespace, &["get", kinds, "--output=wide"]).await;
+            self.print(&namespace, &["get", kinds, "--output=wide"])
+                .await;
             let events = ["get", "events", "--sort-by=.metadata.creationTimestamp"];
             self.print(&namespace, &events).await;
             self.print_logs(&namespace).await;
@@ -28,15 +29,22 @@ impl Context {
 
     async fn story_namespaces(&self) -> Vec<String> {
         let label = format!("{STORY_LABEL}={}", self.namespace);
-        let list = self.cluster.kubectl().args(["get", "namespaces", "--output=name"]);
+        let list = self
+            .cluster
+            .kubectl()
+            .args(["get", "namespaces", "--output=name"]);
         let list = list.args(["--selector", &label]).output().await;
         let names = list.unwrap_or_default();
-        let names = names.lines().map(|line| line.trim_start_matches("namespace/").to_owned());
+        let names = names
+            .lines()
+            .map(|line| line.trim_start_matches("namespace/").to_owned());
         names.collect()
     }
 
     async fn print_logs(&self, namespace: &str) {
-        let pods = self.kubectl_in(namespace).args(["get", "pods", "--output=name"]);
+        let pods = self
+            .kubectl_in(namespace)
+            .args(["get", "pods", "--output=name"]);
         for pod in pods.output().await.unwrap_or_default().lines() {
             let logs = ["logs", pod, "--all-containers", "--timestamps", LOG_LINES];
             self.print(namespace, &logs).await;

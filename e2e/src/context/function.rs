@@ -45,7 +45,8 @@ impl Context {
     /// # Errors
     /// It is not in time.
     pub async fn ready(&self, name: &str) -> Result<()> {
-        self.condition(name, "Ready", "True", READY_DEADLINE).await?;
+        self.condition(name, "Ready", "True", READY_DEADLINE)
+            .await?;
         Ok(())
     }
 

@@ -44,7 +44,10 @@ impl Context {
         for node in self.nodes()?.all() {
             found += &node.exec(["sh", "-c", &damage]).output().await?;
         }
-        ensure!(!found.trim().is_empty(), "the registry's copy of {digest} is not to be found");
+        ensure!(
+            !found.trim().is_empty(),
+            "the registry's copy of {digest} is not to be found"
+        );
         Ok(image)
     }
 }

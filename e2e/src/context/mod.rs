@@ -64,7 +64,9 @@ impl Context {
     /// `kubectl` in the story's namespace.
     #[must_use]
     pub fn kubectl(&self) -> Command {
-        self.cluster.kubectl().args(["--namespace", &self.namespace])
+        self.cluster
+            .kubectl()
+            .args(["--namespace", &self.namespace])
     }
 
     /// `helm` in wasmfn's own namespace.

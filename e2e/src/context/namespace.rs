@@ -39,9 +39,11 @@ impl Context {
             self.end_pods(&name).await?;
             api.delete(&name, &DeleteParams::default()).await?;
         }
-        wait_until("the story's namespaces are gone", GONE_DEADLINE, async || {
-            Ok(api.list(&ours).await?.items.is_empty().then_some(()))
-        })
+        wait_until(
+            "the story's namespaces are gone",
+            GONE_DEADLINE,
+            async || Ok(api.list(&ours).await?.items.is_empty().then_some(())),
+        )
         .await
     }
 
@@ -76,7 +78,10 @@ impl Context {
                 },
             },
         });
-        let apply = self.cluster.kubectl().args(["apply", "--server-side", "--filename=-"]);
+        let apply = self
+            .cluster
+            .kubectl()
+            .args(["apply", "--server-side", "--filename=-"]);
         apply.input(namespace.to_string()).run().await
     }
 
@@ -88,7 +93,13 @@ impl Context {
         // There is no such kind before the chart is installed.
         functions.raw_output().await?;
         kubectl()
-            .args(["delete", "deployments,pods", "--all", "--wait=false", "--grace-period=1"])
+            .args([
+                "delete",
+                "deployments,pods",
+                "--all",
+                "--wait=false",
+                "--grace-period=1",
+            ])
             .run()
             .await
     }

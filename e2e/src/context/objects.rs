@@ -45,7 +45,11 @@ impl Context {
     /// # Errors
     /// The API server refuses, with what `kubectl` said.
     pub async fn apply_text(&self, yaml: &str) -> Result<()> {
-        self.kubectl().args(["apply", "--filename=-"]).input(yaml).run().await
+        self.kubectl()
+            .args(["apply", "--filename=-"])
+            .input(yaml)
+            .run()
+            .await
     }
 
     /// Applies an object that must be refused, and gives what `kubectl` said.
@@ -67,7 +71,14 @@ impl Context {
     /// The API server refuses.
     pub async fn delete(&self, kind: &str, name: &str) -> Result<()> {
         self.kubectl()
-            .args(["delete", kind, name, "--ignore-not-found", "--wait", "--timeout=120s"])
+            .args([
+                "delete",
+                kind,
+                name,
+                "--ignore-not-found",
+                "--wait",
+                "--timeout=120s",
+            ])
             .run()
             .await
     }

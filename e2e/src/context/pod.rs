@@ -53,7 +53,10 @@ impl Context {
     /// The API server refuses.
     pub async fn pod_restarts(&self, labels: &str) -> Result<BTreeMap<String, i32>> {
         let pods = self.list::<Pod>(labels).await?;
-        Ok(pods.into_iter().map(|pod| (uid(&pod), restarts(&pod))).collect())
+        Ok(pods
+            .into_iter()
+            .map(|pod| (uid(&pod), restarts(&pod)))
+            .collect())
     }
 
     async fn client_pod<T: DeserializeOwned>(
@@ -115,6 +118,9 @@ fn uid(pod: &Pod) -> String {
 fn restarts(pod: &Pod) -> i32 {
     let status = pod.status.as_ref();
     let containers = status.and_then(|status| status.container_statuses.as_ref());
-    let restarts = containers.into_iter().flatten().map(|container| container.restart_count);
+    let restarts = containers
+        .into_iter()
+        .flatten()
+        .map(|container| container.restart_count);
     restarts.sum()
 }

@@ -13,6 +13,9 @@ const CONFIG_TYPE: &str = "application/vnd.wasm.config.v0+json";
 /// Media type of a module.
 const MODULE_TYPE: &str = "application/wasm";
 
+/// Without a fixed time the same bytes would get another digest at each push.
+const CREATED: &str = "org.opencontainers.image.created=1970-01-01T00:00:00Z";
+
 /// A module in a registry.
 #[derive(Clone, Debug)]
 pub struct Pushed {
@@ -31,7 +34,8 @@ impl Context {
     /// The registry refuses.
     pub async fn push(&self, module: &[u8], name: &str) -> Result<Pushed> {
         let port = self.cluster.settings.registry_port;
-        self.oras_push(REGISTRY_HOST, port, None, module, name).await
+        self.oras_push(REGISTRY_HOST, port, None, module, name)
+            .await
     }
 
     /// Pushes `module` as `name` (`repository:tag`) to the registry that asks for a password.
@@ -40,7 +44,8 @@ impl Context {
     /// The registry refuses.
     pub async fn push_private(&self, module: &[u8], name: &str) -> Result<Pushed> {
         let port = self.cluster.settings.private_registry_port;
-        self.oras_push(PRIVATE_REGISTRY_HOST, port, Some(READER), module, name).await
+        self.oras_push(PRIVATE_REGISTRY_HOST, port, Some(READER), module, name)
+            .await
     }
 
     /// `crane`, for the open registry at [`Self::registry_here`].
@@ -74,11 +79,13 @@ impl Context {
             .tools
             .oras()
             .current_dir(folder.path())
-            .args(["push", "--plain-http", "--no-tty"])
+            .args(["push", "--plain-http", "--no-tty", "--annotation", CREATED])
             .arg(format!("--export-manifest={}", written.display()))
             .arg(format!("--config=config.json:{CONFIG_TYPE}"));
         if let Some((user, password)) = user {
-            push = push.args(["--username", user, "--password-stdin"]).input(password);
+            push = push
+                .args(["--username", user, "--password-stdin"])
+                .input(password);
         }
         push.arg(format!("localhost:{port}/{name}"))
             .arg(format!("module.wasm:{MODULE_TYPE}"))

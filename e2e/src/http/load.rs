@@ -171,7 +171,10 @@ async fn send_all(
                 let id = format!("{run}-{number}");
                 let started = Instant::now();
                 let answer = send_one(&origin, &plan, &id).await;
-                tally.lock().await.add(&plan, &id, answer, started.elapsed());
+                tally
+                    .lock()
+                    .await
+                    .add(&plan, &id, answer, started.elapsed());
             }
         });
     }
@@ -207,7 +210,11 @@ impl Tally {
             Ok(answer) => answer,
             Err(error) => return self.fail(format!("{id}: {error:#}")),
         };
-        *self.report.statuses.entry(answer.status.as_u16()).or_default() += 1;
+        *self
+            .report
+            .statuses
+            .entry(answer.status.as_u16())
+            .or_default() += 1;
         let text = answer.text();
         if answer.status != http::StatusCode::OK {
             let said: String = text.chars().take(200).collect();
@@ -218,7 +225,11 @@ impl Tally {
             return self.fail(format!("{id}: the answer is not its own: {said}"));
         }
         self.report.good += 1;
-        *self.report.bodies.entry(text.replace(id, "{id}")).or_default() += 1;
+        *self
+            .report
+            .bodies
+            .entry(text.replace(id, "{id}"))
+            .or_default() += 1;
     }
 
     fn fail(&mut self, failure: String) {

@@ -97,7 +97,11 @@ async fn load_ends_with_its_time() {
         seconds: 0.2,
         ..plan(base)
     };
-    run_load(timed).await.expect("runs").none_lost().expect("none lost");
+    run_load(timed)
+        .await
+        .expect("runs")
+        .none_lost()
+        .expect("none lost");
 }
 
 #[tokio::test]

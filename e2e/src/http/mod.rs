@@ -146,7 +146,9 @@ impl RequestBuilder {
         *request.uri_mut() = uri;
         for (name, value) in self.headers {
             let name = HeaderName::try_from(name)?;
-            request.headers_mut().append(name, HeaderValue::try_from(value)?);
+            request
+                .headers_mut()
+                .append(name, HeaderValue::try_from(value)?);
         }
         if !self.host.is_empty() {
             let host = HeaderValue::from_str(&self.host)?;

@@ -32,8 +32,10 @@ impl Service<Name> for Resolver {
         let resolver = self.0.clone();
         Box::pin(async move {
             let found = resolver.lookup_ip(name.as_str()).await?;
-            let addresses: Vec<SocketAddr> =
-                found.iter().map(|address| SocketAddr::new(address, 0)).collect();
+            let addresses: Vec<SocketAddr> = found
+                .iter()
+                .map(|address| SocketAddr::new(address, 0))
+                .collect();
             Ok(addresses.into_iter())
         })
     }

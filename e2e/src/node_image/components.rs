@@ -56,7 +56,9 @@ pub async fn write_images(folder: &Path, debian: &Path, programs: &Programs) -> 
 }
 
 fn component(reference: &str) -> &str {
-    let path = reference.rsplit_once(':').map_or(reference, |(path, _)| path);
+    let path = reference
+        .rsplit_once(':')
+        .map_or(reference, |(path, _)| path);
     path.rsplit('/').next().unwrap_or(path)
 }
 
@@ -93,7 +95,9 @@ async fn network_programs(debian: &Path) -> Result<Vec<ImageFile>> {
     paths.extend(libraries);
     let in_debian = |path: &str| image_file(path, debian.join(path));
     let mut files: Vec<ImageFile> = paths.iter().map(|path| in_debian(path)).collect();
-    files.extend(IPTABLES_NAMES.map(|name| image_file(&format!("usr/sbin/{name}"), debian.join(iptables))));
+    files.extend(
+        IPTABLES_NAMES.map(|name| image_file(&format!("usr/sbin/{name}"), debian.join(iptables))),
+    );
     Ok(files)
 }
 

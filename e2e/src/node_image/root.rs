@@ -50,10 +50,17 @@ pub async fn assemble(
     configure_containerd(root, &pause, lowers_oom_scores)?;
     write_base_spec(root).await?;
     for name in ["kubeadm", "kubelet", "kubectl"] {
-        install(&programs.kubernetes.join(name), &root.join("usr/bin"), 0o755)?;
+        install(
+            &programs.kubernetes.join(name),
+            &root.join("usr/bin"),
+            0o755,
+        )?;
     }
     install(&programs.crictl, &root.join("usr/local/bin"), 0o755)?;
-    fs::write(root.join("kind/version"), format!("v{}", versions::KUBERNETES))?;
+    fs::write(
+        root.join("kind/version"),
+        format!("v{}", versions::KUBERNETES),
+    )?;
     fs::create_dir_all(root.join("kind/manifests"))?;
     fs::write(root.join("kind/manifests/default-storage.yaml"), NO_STORAGE)?;
     fs::create_dir_all(root.join("etc/kubernetes/manifests"))?;
@@ -104,15 +111,26 @@ async fn set_units(root: &Path) -> Result<()> {
     }
     for entry in fs::read_dir(root.join("etc/systemd/system"))? {
         let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "wants") {
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "wants")
+        {
             remove_files(&path, "")?;
         }
     }
     let journal = root.join("etc/systemd/journald.conf");
     let text = fs::read_to_string(&journal)?;
     fs::write(journal, text + "ReadKMsg=no\n")?;
-    let enable = ["kubelet.service", "containerd.service", "undo-mount-hacks.service"];
-    in_root(root).args(["systemctl", "enable"]).args(enable).run().await?;
+    let enable = [
+        "kubelet.service",
+        "containerd.service",
+        "undo-mount-hacks.service",
+    ];
+    in_root(root)
+        .args(["systemctl", "enable"])
+        .args(enable)
+        .run()
+        .await?;
     // It would register handlers in the kernel of the machine.
     let mask = in_root(root).args(["systemctl", "mask", "systemd-binfmt.service"]);
     mask.run().await
@@ -135,9 +153,17 @@ fn remove_files(folder: &Path, part: &str) -> Result<()> {
 fn configure_containerd(root: &Path, pause: &str, lowers_oom_scores: bool) -> Result<()> {
     let path = root.join("etc/containerd/config.toml");
     let mut config = fs::read_to_string(&path)?;
-    replace_line(&mut config, "sandbox_image =", &format!("  sandbox_image = \"{pause}\""))?;
+    replace_line(
+        &mut config,
+        "sandbox_image =",
+        &format!("  sandbox_image = \"{pause}\""),
+    )?;
     if !lowers_oom_scores {
-        replace_line(&mut config, "restrict_oom_score_adj =", "  restrict_oom_score_adj = true")?;
+        replace_line(
+            &mut config,
+            "restrict_oom_score_adj =",
+            "  restrict_oom_score_adj = true",
+        )?;
         let unit = root.join("etc/systemd/system/containerd.service");
         let text = fs::read_to_string(&unit)?;
         let kept = text
@@ -151,7 +177,8 @@ fn configure_containerd(root: &Path, pause: &str, lowers_oom_scores: bool) -> Re
 
 fn replace_line(text: &mut String, begins: &str, with: &str) -> Result<()> {
     let line = text.lines().find(|line| line.trim().starts_with(begins));
-    let line = line.with_context(|| format!("containerd's configuration has no line `{begins}`"))?;
+    let line =
+        line.with_context(|| format!("containerd's configuration has no line `{begins}`"))?;
     *text = text.replace(&line.to_owned(), with);
     Ok(())
 }

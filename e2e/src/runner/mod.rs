@@ -30,6 +30,9 @@ pub struct RunOptions {
     /// Keep the namespaces of the stories
     #[arg(long)]
     keep: bool,
+    /// Leave the product as it is installed
+    #[arg(long)]
+    no_install: bool,
     /// Only print the names of the stories
     #[arg(long)]
     list: bool,
@@ -46,12 +49,16 @@ pub struct RunOptions {
 pub async fn run(settings: &Settings, options: &RunOptions) -> Result<ExitCode> {
     let chosen = |story: &&Story| story.name.contains(&options.name);
     let stories: Vec<&Story> = STORIES.iter().filter(chosen).collect();
-    ensure!(!stories.is_empty(), "no story's name contains `{}`", options.name);
+    ensure!(
+        !stories.is_empty(),
+        "no story's name contains `{}`",
+        options.name
+    );
     if options.list {
         stories.iter().for_each(|story| println!("{}", story.name));
         return Ok(ExitCode::SUCCESS);
     }
-    let (cluster, release) = prepare(settings).await?;
+    let (cluster, release) = prepare(settings, options).await?;
     let _forwards = Forwards::open(&cluster, true).await?;
     let mut rows = Vec::new();
     for _ in 0..options.times.max(1) {
@@ -61,14 +68,22 @@ pub async fn run(settings: &Settings, options: &RunOptions) -> Result<ExitCode> 
     }
     print!("{}", table::render(&rows));
     let failed = rows.iter().any(|row| row.outcome == Outcome::Failed);
-    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if failed {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 /// The cache is held until the stories begin, so that other commands can run beside them.
-async fn prepare(settings: &Settings) -> Result<(Cluster, Release)> {
+async fn prepare(settings: &Settings, options: &RunOptions) -> Result<(Cluster, Release)> {
     let cache = Cache::open()?;
     let cluster = Cluster::up(settings, &cache).await?;
-    let release = install::install(&cluster, &cache).await?;
+    let release = if options.no_install {
+        install::found(&cluster, &cache).await?
+    } else {
+        install::install(&cluster, &cache).await?
+    };
     Ok((cluster, release))
 }
 
@@ -80,7 +95,7 @@ async fn tell(cluster: &Cluster, release: &Release, story: &Story, keep: bool) -
         None => match tell_in_namespace(cluster, release, story, keep).await {
             Ok(()) => Outcome::Passed,
             Err(error) => {
-                eprintln!("{} failed: {error:?}", story.name);
+                eprintln!("{} failed: {error:#}", story.name);
                 Outcome::Failed
             }
         },
@@ -107,7 +122,10 @@ async fn tell_in_namespace(
     let told = match tokio::time::timeout(STORY_DEADLINE, &mut task).await {
         Ok(Ok(result)) => result,
         Ok(Err(crash)) => Err(anyhow!("the story crashed: {crash}")),
-        Err(_) => Err(anyhow!("not at its end after {} s", STORY_DEADLINE.as_secs())),
+        Err(_) => Err(anyhow!(
+            "not at its end after {} s",
+            STORY_DEADLINE.as_secs()
+        )),
     };
     task.abort();
     if told.is_err() {

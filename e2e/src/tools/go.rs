@@ -23,7 +23,8 @@ pub(super) fn go(directory: &Path) -> Command {
 /// Says what to do where there is no Go.
 pub(super) async fn require_go() -> Result<()> {
     let version = Command::new("go").arg("version").output().await;
-    version.context("Go 1.26 or newer is needed to build the cluster's programs: https://go.dev/dl")?;
+    version
+        .context("Go 1.26 or newer is needed to build the cluster's programs: https://go.dev/dl")?;
     Ok(())
 }
 
@@ -43,7 +44,10 @@ pub async fn build(cache: &Cache, program: &GoProgram) -> Result<PathBuf> {
             require_go().await?;
             let source = tempfile::tempdir()?;
             let source = source.path();
-            std::fs::write(source.join("go.mod"), format!("module tool\n\ngo {LANGUAGE}\n"))?;
+            std::fs::write(
+                source.join("go.mod"),
+                format!("module tool\n\ngo {LANGUAGE}\n"),
+            )?;
             let wanted = format!("{}@{}", program.package, program.version);
             go(source).args(["get", "-tool", &wanted]).run().await?;
             go(source)

@@ -65,8 +65,7 @@ fn go_mod(kubernetes: &Path, commands: &[&str]) -> Result<String> {
     let version = versions::KUBERNETES;
     let staging_version = version.replacen("1.", "v0.", 1);
     let own = std::fs::read_to_string(kubernetes.join("go.mod"))?;
-    let mut text =
-        format!("module node\n\ngo 1.24.0\n\nrequire {MODULE} v{version}\n\ntool (\n");
+    let mut text = format!("module node\n\ngo 1.24.0\n\nrequire {MODULE} v{version}\n\ntool (\n");
     for command in commands {
         writeln!(text, "\t{}", package(command))?;
     }

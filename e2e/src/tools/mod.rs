@@ -30,7 +30,9 @@ impl Tools {
     /// Go is not there, or a build fails.
     pub async fn prepare(cache: &Cache) -> Result<Self> {
         Ok(Self {
-            kubectl: kubernetes::build(cache, &["kubectl"]).await?.join("kubectl"),
+            kubectl: kubernetes::build(cache, &["kubectl"])
+                .await?
+                .join("kubectl"),
             helm: program(cache, &versions::HELM).await?,
             crane: program(cache, &versions::CRANE).await?,
             oras: program(cache, &versions::ORAS).await?,
