@@ -5,7 +5,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
 
+use crate::bench::Bench;
 use crate::cache::Cache;
 use crate::client::ClientCommand;
 use crate::cluster::{self, Cluster};
@@ -37,6 +39,9 @@ enum Action {
     Install,
     /// Tell the stories whose name contains NAME, or all
     Test(RunOptions),
+    /// Measure on the cluster
+    #[command(subcommand)]
+    Bench(Bench),
     /// Remove the cluster and all that belongs to it
     Down,
     /// Run kubectl on the cluster
@@ -70,8 +75,8 @@ impl Cli {
     pub async fn run(self) -> Result<ExitCode> {
         tokio::select! {
             result = self.act() => result,
-            interrupt = tokio::signal::ctrl_c() => {
-                interrupt?;
+            result = interrupted() => {
+                result?;
                 eprintln!("interrupted; `cargo e2e down` removes what there is");
                 Ok(ExitCode::from(130))
             }
@@ -100,6 +105,7 @@ impl Cli {
                 install::install(&cluster, &cache).await?;
             }
             Action::Test(options) => return runner::run(settings, &options).await,
+            Action::Bench(bench) => return bench.run(settings).await,
             Action::Down => down(settings).await?,
             Action::Kubectl { arguments } => {
                 let tools = Tools::prepare(&Cache::open()?).await?;
@@ -121,6 +127,16 @@ impl Cli {
 pub fn repository() -> PathBuf {
     let own = Path::new(env!("CARGO_MANIFEST_DIR"));
     own.parent().unwrap_or(own).to_owned()
+}
+
+/// Returns at Ctrl-C or SIGTERM.
+async fn interrupted() -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        result = tokio::signal::ctrl_c() => result?,
+        _ = terminate.recv() => {}
+    }
+    Ok(())
 }
 
 async fn down(settings: &Settings) -> Result<()> {

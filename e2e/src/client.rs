@@ -32,6 +32,12 @@ enum ClientAction {
         #[arg(long, default_value = "")]
         body: String,
     },
+    /// Answer 200 to everything, as a plain native server does
+    Serve {
+        /// Port of all addresses
+        #[arg(long, default_value_t = 8080)]
+        port: u16,
+    },
     /// Carry out a load plan, given as JSON, and print its report
     Load {
         #[arg(value_parser = parse_plan)]
@@ -68,11 +74,18 @@ impl ClientCommand {
                 headers,
                 body,
             } => serde_json::to_string(&request(&url, method, headers, body).await?)?,
+            ClientAction::Serve { port } => return serve(port).await,
             ClientAction::Load { plan } => serde_json::to_string(&run_load(plan).await?)?,
         };
         println!("{line}");
         Ok(())
     }
+}
+
+async fn serve(port: u16) -> Result<()> {
+    let listener = tokio::net::TcpListener::bind(("0.0.0.0", port)).await?;
+    let server = axum::Router::new().fallback(async || "plain\n");
+    Ok(axum::serve(listener, server).await?)
 }
 
 async fn request(

@@ -1,6 +1,7 @@
 //! Brings a real cluster up, installs wasmfn on it, and tells the product's stories there.
 
 pub mod archive;
+pub mod bench;
 pub mod cache;
 pub mod cli;
 pub mod client;

@@ -26,6 +26,8 @@ pub const GATEWAY_NODE_PORT: u16 = 30080;
 pub const REGISTRY_NODE_PORT: u16 = 30500;
 /// `NodePort` of [`PRIVATE_REGISTRY_HOST`].
 pub const PRIVATE_REGISTRY_NODE_PORT: u16 = 30501;
+/// `NodePort` that nothing has, for what stories and benchmarks put beside wasmfn.
+pub const SPARE_NODE_PORT: u16 = 30600;
 
 /// Where the cluster comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -74,6 +76,9 @@ pub struct Settings {
         default_value_t = 15001
     )]
     pub private_registry_port: u16,
+    /// Port of 127.0.0.1 that leads to what a benchmark puts beside wasmfn
+    #[arg(long, global = true, env = "WASMFN_E2E_SPARE_PORT", default_value_t = 18081)]
+    pub spare_port: u16,
     /// Where to push product images for `--provider existing`, such as `registry.example.com/me`
     #[arg(long, global = true, env = "WASMFN_E2E_IMAGE_REPOSITORY")]
     pub image_repository: Option<String>,

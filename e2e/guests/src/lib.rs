@@ -11,7 +11,7 @@ mod stream;
 pub use query::Query;
 
 /// Header with the unique id of a request; `/id` and `/slow` give it back.
-pub const ID_HEADER: &str = "x-request-unique-id";
+pub const ID_HEADER: &str = "x-request-id";
 
 /// Header of every answer: the version that gave it.
 pub const VERSION_HEADER: &str = "x-guest-version";

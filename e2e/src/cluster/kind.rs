@@ -11,7 +11,7 @@ use crate::images::Image;
 use crate::node_image::{self, NodeImage};
 use crate::process::Command;
 use crate::settings::{
-    GATEWAY_NODE_PORT, PRIVATE_REGISTRY_NODE_PORT, REGISTRY_NODE_PORT, Settings,
+    GATEWAY_NODE_PORT, PRIVATE_REGISTRY_NODE_PORT, REGISTRY_NODE_PORT, SPARE_NODE_PORT, Settings,
 };
 use crate::tools::{self, Tools};
 use crate::versions;
@@ -134,6 +134,7 @@ fn configuration(settings: &Settings, image: &NodeImage) -> Value {
                     mapping(settings.gateway_port, GATEWAY_NODE_PORT),
                     mapping(settings.registry_port, REGISTRY_NODE_PORT),
                     mapping(settings.private_registry_port, PRIVATE_REGISTRY_NODE_PORT),
+                    mapping(settings.spare_port, SPARE_NODE_PORT),
                 ],
             },
             { "role": "worker" },

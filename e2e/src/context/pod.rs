@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, LogParams, PostParams};
 use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Context;
 use crate::client::Seen;
@@ -59,6 +59,15 @@ impl Context {
             .collect())
     }
 
+    /// Spec of a pod that answers 200 to everything on port 8080: what a plain native server is.
+    #[must_use]
+    pub fn server_pod(&self) -> Value {
+        let mut spec = pod_spec(&self.release.client_image, &["client", "serve"]);
+        let probe = json!({ "httpGet": { "path": "/", "port": 8080 }, "periodSeconds": 1 });
+        spec["containers"][0]["readinessProbe"] = probe;
+        spec
+    }
+
     async fn client_pod<T: DeserializeOwned>(
         &self,
         arguments: &[&str],
@@ -86,10 +95,16 @@ impl Context {
 }
 
 fn client_pod(name: &str, image: &str, arguments: &[&str]) -> Result<Pod> {
-    Ok(serde_json::from_value(json!({
-        "metadata": { "name": name, "labels": { "app": "e2e-client" } },
-        "spec": {
-            "restartPolicy": "Never",
+    let mut spec = pod_spec(image, arguments);
+    spec["restartPolicy"] = "Never".into();
+    let metadata = json!({ "name": name, "labels": { "app": "e2e-client" } });
+    Ok(serde_json::from_value(
+        json!({ "metadata": metadata, "spec": spec }),
+    )?)
+}
+
+fn pod_spec(image: &str, arguments: &[&str]) -> Value {
+    json!({
             "automountServiceAccountToken": false,
             "enableServiceLinks": false,
             "securityContext": {
@@ -107,8 +122,7 @@ fn client_pod(name: &str, image: &str, arguments: &[&str]) -> Result<Pod> {
                     "capabilities": { "drop": ["ALL"] },
                 },
             }],
-        },
-    }))?)
+    })
 }
 
 fn uid(pod: &Pod) -> String {

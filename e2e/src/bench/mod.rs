@@ -1,0 +1,55 @@
+//! Figures that anyone can measure again on the e2e cluster. A benchmark proves nothing by itself and
+//! never fails for being slow.
+
+mod apply;
+mod distribution;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+use crate::cache::Cache;
+use crate::cluster::{Cluster, Forwards};
+use crate::context::Context;
+use crate::install;
+use crate::settings::Settings;
+
+/// What to measure.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Bench {
+    /// From the API server's acceptance of an object to its first answer 200: a function on a warm
+    /// shared pod, and a plain Deployment with a Service, in turn
+    Apply {
+        /// Samples of each
+        #[arg(long, default_value_t = 30)]
+        samples: usize,
+    },
+}
+
+impl Bench {
+    /// Measures and prints.
+    ///
+    /// # Errors
+    /// The cluster cannot be had, or a sample does not come to its end.
+    pub async fn run(&self, settings: &Settings) -> Result<ExitCode> {
+        let (cluster, release) = {
+            let cache = Cache::open()?;
+            let cluster = Cluster::up(settings, &cache).await?;
+            let release = install::install(&cluster, &cache).await?;
+            (cluster, release)
+        };
+        let _forwards = Forwards::open(&cluster, true).await?;
+        let context = Context::new(&cluster, &release, "bench").await?;
+        context.open().await?;
+        let measured = match self {
+            Self::Apply { samples } => apply::measure(&context, *samples).await,
+        };
+        if measured.is_err() {
+            context.dump().await;
+        }
+        context.close().await?;
+        measured?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
