@@ -48,7 +48,8 @@ impl NameResolver {
     /// # Errors
     /// [`NameResolverError::Configuration`] where that cannot be read.
     pub fn from_system() -> Result<Self, NameResolverError> {
-        let mut builder = TokioResolver::builder_tokio().map_err(NameResolverError::Configuration)?;
+        let mut builder =
+            TokioResolver::builder_tokio().map_err(NameResolverError::Configuration)?;
         let options = builder.options_mut();
         options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
         options.negative_max_ttl = Some(Duration::from_secs(ABSENCE_SECONDS_MAX));
@@ -120,6 +121,9 @@ mod tests {
         let error = NameResolverError::Unknown {
             name: "nowhere.example".to_owned(),
         };
-        assert_eq!(error.to_string(), "the name \"nowhere.example\" has no address");
+        assert_eq!(
+            error.to_string(),
+            "the name \"nowhere.example\" has no address"
+        );
     }
 }

@@ -56,7 +56,11 @@ impl Authenticator {
     }
 
     /// What worked last for this repository and login.
-    pub(super) fn known(&self, reference: &Reference, login: Option<&Login>) -> Option<HeaderValue> {
+    pub(super) fn known(
+        &self,
+        reference: &Reference,
+        login: Option<&Login>,
+    ) -> Option<HeaderValue> {
         self.tokens.get(&Key::new(reference, login), Instant::now())
     }
 
@@ -75,9 +79,7 @@ impl Authenticator {
     ) -> Result<Option<HeaderValue>, RegistryError> {
         for challenge in challenges {
             let found = match challenge {
-                Challenge::Basic => {
-                    login.and_then(basic).map(|value| (value, BASIC_LIFETIME))
-                }
+                Challenge::Basic => login.and_then(basic).map(|value| (value, BASIC_LIFETIME)),
                 Challenge::Bearer {
                     realm,
                     service,
@@ -108,7 +110,10 @@ impl Authenticator {
         request: &TokenRequest<'_>,
     ) -> Result<(HeaderValue, Duration), RegistryError> {
         let realm = request.uri(&self.plain_http)?;
-        let server = realm.authority().map_or("", |authority| authority.as_str()).to_owned();
+        let server = realm
+            .authority()
+            .map_or("", |authority| authority.as_str())
+            .to_owned();
         let response = self.transport.send(request.build(realm), &server).await?;
         let status = response.status();
         let retry_after = retry::retry_after(response.headers());
@@ -133,8 +138,8 @@ impl Authenticator {
         if received.cut {
             return Err(invalid("the answer is too large"));
         }
-        let answer: TokenAnswer =
-            serde_json::from_slice(&received.bytes).map_err(|_| invalid("the answer is no JSON of a token"))?;
+        let answer: TokenAnswer = serde_json::from_slice(&received.bytes)
+            .map_err(|_| invalid("the answer is no JSON of a token"))?;
         bearer(answer).ok_or_else(|| invalid("the answer holds no token that can be used"))
     }
 }

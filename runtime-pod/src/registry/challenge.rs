@@ -89,7 +89,9 @@ fn known(scheme: &str, parameters: Vec<(String, String)>) -> Option<Challenge> {
 
 fn token(text: &str) -> (&str, &str) {
     let end = text
-        .find(|letter: char| !(letter.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~/:".contains(letter)))
+        .find(|letter: char| {
+            !(letter.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~/:".contains(letter))
+        })
         .unwrap_or(text.len());
     text.split_at(end)
 }
@@ -148,7 +150,10 @@ mod tests {
             ),
             ("Bearer service=x", vec![]),
             ("Digest realm=x", vec![]),
-            ("Bearer realm=\"never closed", vec![bearer("never closed", None, None)]),
+            (
+                "Bearer realm=\"never closed",
+                vec![bearer("never closed", None, None)],
+            ),
             ("=,=;;\u{7f}\"", vec![]),
             ("", vec![]),
         ];

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use http::Method;
 
+use super::Registry;
 use super::credentials::{Credentials, Login, logins_for};
 use super::digest;
 use super::error::RegistryError;
@@ -15,7 +16,6 @@ use super::manifest::{self, Descriptor, MANIFEST_MAX_BYTES, Selection, Unusable}
 use super::plain_http::PlainHttpRegistries;
 use super::reference::Reference;
 use super::transport::{self, Transport};
-use super::Registry;
 use crate::name_resolver::NameResolver;
 
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -93,7 +93,11 @@ impl OciRegistry {
         logins: &[&Login],
         max_bytes: u64,
     ) -> Result<Bytes, RegistryError> {
-        let image = format!("{}/{}@{digest}", reference.registry(), reference.repository());
+        let image = format!(
+            "{}/{}@{digest}",
+            reference.registry(),
+            reference.repository()
+        );
         let layer = self.find_layer(reference, digest, logins, &image).await?;
         if layer.size > max_bytes {
             return Err(RegistryError::TooLarge {
@@ -153,7 +157,10 @@ impl OciRegistry {
         let body = self.exchange.ask(&ask, logins).await?.body;
         if body.cut || body.bytes.len() as u64 != layer.size {
             let sent = if body.cut { "more" } else { "fewer" };
-            let problem = format!("{sent} than the {} bytes that its manifest says", layer.size);
+            let problem = format!(
+                "{sent} than the {} bytes that its manifest says",
+                layer.size
+            );
             return Err(RegistryError::DigestMismatch {
                 registry: reference.registry().to_owned(),
                 what: ask.what,

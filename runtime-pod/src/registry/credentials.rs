@@ -97,9 +97,9 @@ impl Credentials {
         })?;
         let mut entries = Vec::new();
         for (position, (key, auth)) in config.auths.into_iter().enumerate() {
-            let login = auth
-                .login()
-                .map_err(|problem| invalid(format!("entry {} of `auths`: {problem}", position + 1)))?;
+            let login = auth.login().map_err(|problem| {
+                invalid(format!("entry {} of `auths`: {problem}", position + 1))
+            })?;
             if let Some(login) = login {
                 let scope = Scope::parse(&key);
                 entries.push(Entry { scope, login });
@@ -110,14 +110,19 @@ impl Credentials {
     }
 
     fn matching<'a>(&'a self, reference: &Reference) -> impl Iterator<Item = &'a Entry> {
-        self.entries
-            .iter()
-            .filter(|entry| entry.scope.covers(reference.registry(), reference.repository()))
+        self.entries.iter().filter(|entry| {
+            entry
+                .scope
+                .covers(reference.registry(), reference.repository())
+        })
     }
 }
 
 /// The logins that fit a reference, the most specific first, each once.
-pub(super) fn logins_for<'a>(credentials: &'a [Credentials], reference: &Reference) -> Vec<&'a Login> {
+pub(super) fn logins_for<'a>(
+    credentials: &'a [Credentials],
+    reference: &Reference,
+) -> Vec<&'a Login> {
     let mut entries: Vec<&Entry> = credentials
         .iter()
         .flat_map(|credentials| credentials.matching(reference))
@@ -137,7 +142,10 @@ impl Auth {
     fn login(self) -> Result<Option<Login>, String> {
         let (user, password) = match self.auth.filter(|auth| !auth.is_empty()) {
             Some(auth) => decode(&auth)?,
-            None => (self.username.unwrap_or_default(), self.password.unwrap_or_default()),
+            None => (
+                self.username.unwrap_or_default(),
+                self.password.unwrap_or_default(),
+            ),
         };
         let proof = match self.identitytoken.filter(|token| !token.is_empty()) {
             Some(token) => Proof::IdentityToken(token),
@@ -228,7 +236,9 @@ fn split_port(authority: &str) -> (String, Option<String>) {
 fn host_matches(pattern: &str, host: &str) -> bool {
     let (patterns, labels) = (pattern.split('.'), host.split('.'));
     patterns.clone().count() == labels.clone().count()
-        && patterns.zip(labels).all(|(pattern, label)| label_matches(pattern, label))
+        && patterns
+            .zip(labels)
+            .all(|(pattern, label)| label_matches(pattern, label))
 }
 
 /// A `*` stands for any letters within its label.

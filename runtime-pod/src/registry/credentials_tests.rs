@@ -38,7 +38,11 @@ fn keys_match_by_host_port_and_path() {
         ("docker.io", "r.example/hello", false),
     ];
     for (key, image, fits) in table {
-        assert_eq!(!users(&one(key), image).is_empty(), fits, "{key} for {image}");
+        assert_eq!(
+            !users(&one(key), image).is_empty(),
+            fits,
+            "{key} for {image}"
+        );
     }
 }
 
@@ -59,12 +63,19 @@ fn all_forms_of_an_entry_are_read() {
     let table = [
         (format!(r#"{{"auth":"{encoded}"}}"#), Some(("ann", "pa:ss"))),
         (format!(r#"{{"auth":"{broken}"}}"#), Some(("ann", "pa:ss"))),
-        (r#"{"auth":"","username":"ann","password":"x"}"#.to_owned(), Some(("ann", "x"))),
-        (r#"{"username":"ann","password":"x","identitytoken":""}"#.to_owned(), Some(("ann", "x"))),
+        (
+            r#"{"auth":"","username":"ann","password":"x"}"#.to_owned(),
+            Some(("ann", "x")),
+        ),
+        (
+            r#"{"username":"ann","password":"x","identitytoken":""}"#.to_owned(),
+            Some(("ann", "x")),
+        ),
         (r#"{"email":"ann@r.example"}"#.to_owned(), None),
     ];
     for (entry, expected) in table {
-        let json = format!(r#"{{"auths":{{"r.example":{entry}}},"credHelpers":{{"r.example":"rm"}}}}"#);
+        let json =
+            format!(r#"{{"auths":{{"r.example":{entry}}},"credHelpers":{{"r.example":"rm"}}}}"#);
         let credentials = Credentials::from_docker_config(json.as_bytes()).unwrap();
         let found = credentials.entries.first().map(|entry| &entry.login);
         let expected = expected.map(|(user, password)| Login {
@@ -103,8 +114,13 @@ fn errors_and_debug_show_no_contents() {
         let error = Credentials::from_docker_config(text.as_bytes()).expect_err(text);
         assert_eq!(error.reason(), wasmfn_crds::Reason::RegistryDenied);
         let said = error.to_string();
-        assert!(!said.contains("hunter2") && !said.contains("aHVu"), "{said}");
+        assert!(
+            !said.contains("hunter2") && !said.contains("aHVu"),
+            "{said}"
+        );
     }
-    let good = Credentials::from_docker_config(one("r.example").replace("\"p\"", "\"hunter2\"").as_bytes());
+    let good = Credentials::from_docker_config(
+        one("r.example").replace("\"p\"", "\"hunter2\"").as_bytes(),
+    );
     assert!(!format!("{good:?}").contains("hunter2"));
 }

@@ -13,7 +13,9 @@ use wasmfn_crds::Reason;
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum RegistryError {
     /// The reference is none.
-    #[error("the image \"{reference}\" is no OCI reference: {problem}; write HOST/PATH:TAG or HOST/PATH@sha256:DIGEST")]
+    #[error(
+        "the image \"{reference}\" is no OCI reference: {problem}; write HOST/PATH:TAG or HOST/PATH@sha256:DIGEST"
+    )]
     InvalidReference {
         /// As it was written, cut where it is long.
         reference: String,
@@ -21,7 +23,9 @@ pub enum RegistryError {
         problem: String,
     },
     /// A pull secret cannot be read.
-    #[error("the pull secret is no valid .dockerconfigjson: {problem}; make it with `kubectl create secret docker-registry`")]
+    #[error(
+        "the pull secret is no valid .dockerconfigjson: {problem}; make it with `kubectl create secret docker-registry`"
+    )]
     InvalidCredentials {
         /// What is wrong with it, without its contents.
         problem: String,
@@ -77,7 +81,9 @@ pub enum RegistryError {
         problem: String,
     },
     /// An answer that no registry should give.
-    #[error("{registry} gave no valid answer for {what}: {problem}; check that the host is an OCI registry")]
+    #[error(
+        "{registry} gave no valid answer for {what}: {problem}; check that the host is an OCI registry"
+    )]
     InvalidAnswer {
         /// The registry's host.
         registry: String,
@@ -107,7 +113,9 @@ pub enum RegistryError {
         problem: String,
     },
     /// The image holds no WebAssembly.
-    #[error("{image} holds no WebAssembly module: {problem}; push the .wasm file itself, for example with `oras push IMAGE module.wasm:application/wasm`")]
+    #[error(
+        "{image} holds no WebAssembly module: {problem}; push the .wasm file itself, for example with `oras push IMAGE module.wasm:application/wasm`"
+    )]
     NotWasm {
         /// Registry, repository and digest.
         image: String,
@@ -178,9 +186,9 @@ impl RegistryError {
 
 fn who(user: Option<&str>) -> String {
     match user {
-        Some(user) => format!(
-            "to \"{user}\"; correct the pull secret, or give that user the right to pull"
-        ),
+        Some(user) => {
+            format!("to \"{user}\"; correct the pull secret, or give that user the right to pull")
+        }
         None => "without credentials; check the name, or name a pull secret in imagePullSecrets"
             .to_owned(),
     }

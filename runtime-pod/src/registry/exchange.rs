@@ -133,15 +133,23 @@ impl Exchange {
             *request.method_mut() = ask.method.clone();
             *request.uri_mut() = uri.clone();
             if let Some(accept) = ask.accept {
-                request.headers_mut().insert(ACCEPT, HeaderValue::from_static(accept));
+                request
+                    .headers_mut()
+                    .insert(ACCEPT, HeaderValue::from_static(accept));
             }
             if let Some(authorization) = authorization.as_ref().filter(|_| by_registry) {
-                request.headers_mut().insert(AUTHORIZATION, authorization.clone());
+                request
+                    .headers_mut()
+                    .insert(AUTHORIZATION, authorization.clone());
             }
             let server = uri.authority().map_or("", |authority| authority.as_str());
             let response = self.transport.send(request, server).await?;
             if !is_redirect(response.status()) {
-                let server = if by_registry { ask.reference.registry() } else { server };
+                let server = if by_registry {
+                    ask.reference.registry()
+                } else {
+                    server
+                };
                 return Ok(Reply {
                     server: server.to_owned(),
                     response,
@@ -164,7 +172,12 @@ impl Exchange {
             .map_err(|_| ask.invalid("no URL can be made of the reference".to_owned()))
     }
 
-    fn redirected(&self, ask: &Ask<'_>, from: &Uri, headers: &HeaderMap) -> Result<Uri, RegistryError> {
+    fn redirected(
+        &self,
+        ask: &Ask<'_>,
+        from: &Uri,
+        headers: &HeaderMap,
+    ) -> Result<Uri, RegistryError> {
         let target = headers
             .get(LOCATION)
             .and_then(|location| location.to_str().ok())
@@ -173,9 +186,7 @@ impl Exchange {
         if self.plain_http.permits(&target) {
             return Ok(target);
         }
-        Err(ask.invalid(
-            "a redirect to neither HTTPS nor a listed plain-HTTP registry".to_owned(),
-        ))
+        Err(ask.invalid("a redirect to neither HTTPS nor a listed plain-HTTP registry".to_owned()))
     }
 
     async fn finish(
@@ -190,10 +201,17 @@ impl Exchange {
         let status = response.status();
         let headers = response.headers().clone();
         if status == StatusCode::OK {
-            let body = self.transport.read(response, ask.max_bytes, &server).await?;
+            let body = self
+                .transport
+                .read(response, ask.max_bytes, &server)
+                .await?;
             return Ok(Answer { headers, body });
         }
-        let code = match self.transport.read(response, ERROR_MAX_BYTES, &server).await {
+        let code = match self
+            .transport
+            .read(response, ERROR_MAX_BYTES, &server)
+            .await
+        {
             Ok(body) => error_code(&body.bytes),
             Err(_) => None,
         };
@@ -236,7 +254,10 @@ fn target(from: &Uri, location: &str) -> Option<Uri> {
         return format!("{}://{rest}", from.scheme_str()?).parse().ok();
     }
     if !location.starts_with('/') {
-        return location.parse().ok().filter(|uri: &Uri| uri.authority().is_some());
+        return location
+            .parse()
+            .ok()
+            .filter(|uri: &Uri| uri.scheme().is_some());
     }
     let path: PathAndQuery = location.parse().ok()?;
     Uri::builder()
@@ -302,7 +323,9 @@ fn error_code(body: &[u8]) -> Option<String> {
     let code = body.errors.into_iter().next()?.code;
     let fits = !code.is_empty()
         && code.len() <= CODE_MAX_BYTES
-        && code.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
+        && code
+            .bytes()
+            .all(|byte| byte.is_ascii_uppercase() || byte == b'_');
     fits.then_some(code)
 }
 
@@ -314,7 +337,10 @@ mod tests {
     fn locations_lead_somewhere() {
         let from: Uri = "https://r.example:5000/v2/a/blobs/x".parse().unwrap();
         let table = [
-            ("https://cdn.example/b?c=d#e", Some("https://cdn.example/b?c=d")),
+            (
+                "https://cdn.example/b?c=d#e",
+                Some("https://cdn.example/b?c=d"),
+            ),
             ("/other?x=1", Some("https://r.example:5000/other?x=1")),
             ("//cdn.example/b", Some("https://cdn.example/b")),
             ("relative", None),
@@ -329,9 +355,13 @@ mod tests {
 
     #[test]
     fn only_what_looks_like_a_code_is_passed_on() {
-        let envelope = |code: &str| format!(r#"{{"errors":[{{"code":"{code}","message":"secret"}}]}}"#);
+        let envelope =
+            |code: &str| format!(r#"{{"errors":[{{"code":"{code}","message":"secret"}}]}}"#);
         let code = |text: &str| error_code(text.as_bytes());
-        assert_eq!(code(&envelope("MANIFEST_UNKNOWN")).as_deref(), Some("MANIFEST_UNKNOWN"));
+        assert_eq!(
+            code(&envelope("MANIFEST_UNKNOWN")).as_deref(),
+            Some("MANIFEST_UNKNOWN")
+        );
         assert_eq!(code(&envelope("<script>")), None);
         assert_eq!(code(&envelope(&"A".repeat(49))), None);
         assert_eq!(code("internal secrets"), None);

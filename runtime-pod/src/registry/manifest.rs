@@ -95,11 +95,15 @@ pub(super) fn select(document: &[u8]) -> Result<Selection, Unusable> {
     let selection = match (document.manifests, document.layers) {
         (Some(manifests), None) => Selection::Manifest(from_index(manifests)?),
         (None, Some(layers)) => {
-            let config = document.config.map_or_else(String::new, |config| config.media_type);
+            let config = document
+                .config
+                .map_or_else(String::new, |config| config.media_type);
             Selection::Layer(from_manifest(&config, layers)?)
         }
         _ if document.schema_version == Some(1) => {
-            return Err(Unusable::NotWasm("it is an image of docker's old schema 1".to_owned()));
+            return Err(Unusable::NotWasm(
+                "it is an image of docker's old schema 1".to_owned(),
+            ));
         }
         _ => {
             return Err(Unusable::Invalid(
@@ -145,7 +149,11 @@ fn from_index(manifests: Vec<Descriptor>) -> Result<Descriptor, Unusable> {
 }
 
 fn from_manifest(config: &str, layers: Vec<Descriptor>) -> Result<Descriptor, Unusable> {
-    if config == SPIN_APPLICATION || layers.iter().any(|layer| layer.media_type == SPIN_APPLICATION) {
+    if config == SPIN_APPLICATION
+        || layers
+            .iter()
+            .any(|layer| layer.media_type == SPIN_APPLICATION)
+    {
         return Err(Unusable::Unsupported(
             "it is a Spin application; push its component itself, for example with `wkg oci push`"
                 .to_owned(),
@@ -155,8 +163,9 @@ fn from_manifest(config: &str, layers: Vec<Descriptor>) -> Result<Descriptor, Un
     if config == CNCF_CONFIG && count > 1 {
         return Err(several(count));
     }
-    let (modules, others): (Vec<_>, Vec<_>) =
-        layers.into_iter().partition(|layer| is_wasm(&layer.media_type));
+    let (modules, others): (Vec<_>, Vec<_>) = layers
+        .into_iter()
+        .partition(|layer| is_wasm(&layer.media_type));
     if !modules.is_empty() {
         return only(modules, several);
     }
@@ -274,7 +283,10 @@ pub(super) fn archive_format(bytes: &[u8]) -> Option<&'static str> {
         Some("a zstd archive")
     } else if bytes.starts_with(b"PK\x03\x04") {
         Some("a zip archive")
-    } else if bytes.get(TAR_MAGIC_AT..).is_some_and(|rest| rest.starts_with(b"ustar")) {
+    } else if bytes
+        .get(TAR_MAGIC_AT..)
+        .is_some_and(|rest| rest.starts_with(b"ustar"))
+    {
         Some("a tar archive")
     } else {
         None

@@ -54,7 +54,10 @@ fn the_module_is_found_under_every_label_in_use() {
         ),
         (
             IMAGE_CONFIG,
-            vec![layer("application/vnd.bytecodealliance.wasm.component.layer.v0+wasm", TWO)],
+            vec![layer(
+                "application/vnd.bytecodealliance.wasm.component.layer.v0+wasm",
+                TWO,
+            )],
         ),
         (EMPTY_CONFIG, vec![layer("application/wasm", TWO)]),
         (EMPTY_CONFIG, vec![layer(TAR, TWO)]),
@@ -78,7 +81,10 @@ fn what_is_no_single_module_is_refused_with_the_reason() {
         manifest(IMAGE_CONFIG, &[layer(gzip, ONE)]),
         manifest(
             IMAGE_CONFIG,
-            &[layer("application/vnd.docker.image.rootfs.diff.tar.gzip", ONE)],
+            &[layer(
+                "application/vnd.docker.image.rootfs.diff.tar.gzip",
+                ONE,
+            )],
         ),
         manifest(IMAGE_CONFIG, &[layer(gzip, ONE), layer(gzip, TWO)]),
         manifest(IMAGE_CONFIG, &[]),
@@ -86,17 +92,26 @@ fn what_is_no_single_module_is_refused_with_the_reason() {
     ];
     for document in not_wasm {
         let found = read(&document);
-        assert!(matches!(found, Err(Unusable::NotWasm(_))), "{document}: {found:?}");
+        assert!(
+            matches!(found, Err(Unusable::NotWasm(_))),
+            "{document}: {found:?}"
+        );
     }
     let unsupported = [
         manifest(CNCF_CONFIG, &[layer(wasm, ONE), layer("text/plain", TWO)]),
         manifest(EMPTY_CONFIG, &[layer(wasm, ONE), layer(wasm, TWO)]),
-        manifest(IMAGE_CONFIG, &[layer(wasm, ONE), layer(SPIN_APPLICATION, TWO)]),
+        manifest(
+            IMAGE_CONFIG,
+            &[layer(wasm, ONE), layer(SPIN_APPLICATION, TWO)],
+        ),
         manifest(SPIN_APPLICATION, &[layer(wasm, ONE)]),
     ];
     for document in unsupported {
         let found = read(&document);
-        assert!(matches!(found, Err(Unusable::Unsupported(_))), "{document}: {found:?}");
+        assert!(
+            matches!(found, Err(Unusable::Unsupported(_))),
+            "{document}: {found:?}"
+        );
     }
 }
 
@@ -151,17 +166,24 @@ fn what_is_no_manifest_is_invalid() {
     ];
     for document in documents {
         let found = select(document.as_bytes());
-        assert!(matches!(found, Err(Unusable::Invalid(_))), "{document}: {found:?}");
+        assert!(
+            matches!(found, Err(Unusable::Invalid(_))),
+            "{document}: {found:?}"
+        );
     }
 }
 
 #[test]
 fn a_registrys_words_are_shown_cut_and_clean() {
     let long = format!("application/\u{1b}[31m{}+gzip", "x".repeat(500));
-    let Err(Unusable::NotWasm(problem)) = read(&manifest(IMAGE_CONFIG, &[layer(&long, ONE)])) else {
+    let Err(Unusable::NotWasm(problem)) = read(&manifest(IMAGE_CONFIG, &[layer(&long, ONE)]))
+    else {
         panic!("it must be refused");
     };
-    assert!(problem.len() < 200 && !problem.contains('\u{1b}'), "{problem}");
+    assert!(
+        problem.len() < 200 && !problem.contains('\u{1b}'),
+        "{problem}"
+    );
 }
 
 #[test]

@@ -111,9 +111,7 @@ fn parse(text: &str) -> Result<Reference, String> {
     if let Some(digest) = digest
         && !digest::is_valid(digest)
     {
-        return Err(
-            "its digest must be sha256: and 64 lower-case hexadecimal digits".to_owned(),
-        );
+        return Err("its digest must be sha256: and 64 lower-case hexadecimal digits".to_owned());
     }
     let (name, tag) = split_tag(name);
     if let Some(tag) = tag {
@@ -180,7 +178,10 @@ fn check_registry(registry: &str) -> Result<(), String> {
     if !valid_port {
         return Err("its port must be a number from 1 to 65535".to_owned());
     }
-    let valid_host = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+    let valid_host = match host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'))
+    {
         Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
         None => host.split('.').all(is_label),
     };
@@ -249,25 +250,55 @@ mod tests {
     fn references_are_taken_apart() {
         let at_digest = format!("r.example/a/b@{DIGEST}");
         let both = format!("r.example/a/b:v1@{DIGEST}");
-        let table: &[(&str, &str, &str, Option<&str>, Option<&str>)] = &[
+        let table = [
             ("hello", "docker.io", "library/hello", Some("latest"), None),
             ("team/hello:v1", "docker.io", "team/hello", Some("v1"), None),
-            ("index.docker.io/team/a", "docker.io", "team/a", Some("latest"), None),
-            ("docker.io/hello", "docker.io", "library/hello", Some("latest"), None),
-            ("r.example/a__b/c-d.e:V_1.2-x", "r.example", "a__b/c-d.e", Some("V_1.2-x"), None),
+            (
+                "index.docker.io/team/a",
+                "docker.io",
+                "team/a",
+                Some("latest"),
+                None,
+            ),
+            (
+                "docker.io/hello",
+                "docker.io",
+                "library/hello",
+                Some("latest"),
+                None,
+            ),
+            (
+                "r.example/a__b/c-d.e:V_1.2-x",
+                "r.example",
+                "a__b/c-d.e",
+                Some("V_1.2-x"),
+                None,
+            ),
             ("localhost/a:v1", "localhost", "a", Some("v1"), None),
-            ("registry:5000/a", "registry:5000", "a", Some("latest"), None),
+            (
+                "registry:5000/a",
+                "registry:5000",
+                "a",
+                Some("latest"),
+                None,
+            ),
             ("[::1]:5000/a:t", "[::1]:5000", "a", Some("t"), None),
-            ("10.0.0.1:5000/a/b/c", "10.0.0.1:5000", "a/b/c", Some("latest"), None),
-            (&at_digest, "r.example", "a/b", None, Some(DIGEST)),
-            (&both, "r.example", "a/b", Some("v1"), Some(DIGEST)),
+            (
+                "10.0.0.1:5000/a/b/c",
+                "10.0.0.1:5000",
+                "a/b/c",
+                Some("latest"),
+                None,
+            ),
+            (at_digest.as_str(), "r.example", "a/b", None, Some(DIGEST)),
+            (both.as_str(), "r.example", "a/b", Some("v1"), Some(DIGEST)),
         ];
         for (text, registry, repository, tag, digest) in table {
             let reference: Reference = text.parse().unwrap_or_else(|error| panic!("{error}"));
-            assert_eq!(reference.registry(), *registry, "{text}");
-            assert_eq!(reference.repository(), *repository, "{text}");
-            assert_eq!(reference.tag(), *tag, "{text}");
-            assert_eq!(reference.digest(), *digest, "{text}");
+            assert_eq!(reference.registry(), registry, "{text}");
+            assert_eq!(reference.repository(), repository, "{text}");
+            assert_eq!(reference.tag(), tag, "{text}");
+            assert_eq!(reference.digest(), digest, "{text}");
         }
     }
 

@@ -31,13 +31,21 @@ pub(super) fn pause(attempts: u32, took: Duration, error: &RegistryError) -> Opt
         return None;
     }
     let doubled = PAUSE_FIRST * 2_u32.pow(attempts.saturating_sub(1));
-    let pause = error.retry_after().map_or(doubled, |asked| asked.max(doubled));
+    let pause = error
+        .retry_after()
+        .map_or(doubled, |asked| asked.max(doubled));
     (pause <= PAUSE_MAX).then_some(pause)
 }
 
 /// `Retry-After` in seconds, bounded.
 pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds: u64 = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    let seconds: u64 = headers
+        .get(RETRY_AFTER)?
+        .to_str()
+        .ok()?
+        .trim()
+        .parse()
+        .ok()?;
     Some(Duration::from_secs(seconds).min(RETRY_AFTER_MAX))
 }
 
@@ -71,7 +79,10 @@ mod tests {
     #[test]
     fn a_short_wait_is_granted_and_a_long_one_is_told() {
         let quick = Duration::from_millis(5);
-        assert_eq!(pause(1, quick, &limited(Some(1))), Some(Duration::from_secs(1)));
+        assert_eq!(
+            pause(1, quick, &limited(Some(1))),
+            Some(Duration::from_secs(1))
+        );
         assert_eq!(pause(1, quick, &limited(Some(0))), Some(PAUSE_FIRST));
         assert_eq!(pause(1, quick, &limited(Some(60))), None);
     }
@@ -87,11 +98,20 @@ mod tests {
 
     #[test]
     fn retry_after_is_bounded() {
-        let table = [("7", Some(7)), ("999999", Some(300)), ("soon", None), ("-1", None)];
+        let table = [
+            ("7", Some(7)),
+            ("999999", Some(300)),
+            ("soon", None),
+            ("-1", None),
+        ];
         for (value, seconds) in table {
             let mut headers = HeaderMap::new();
             headers.insert(RETRY_AFTER, value.parse().unwrap());
-            assert_eq!(retry_after(&headers), seconds.map(Duration::from_secs), "{value}");
+            assert_eq!(
+                retry_after(&headers),
+                seconds.map(Duration::from_secs),
+                "{value}"
+            );
         }
         assert_eq!(retry_after(&HeaderMap::new()), None);
     }

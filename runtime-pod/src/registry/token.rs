@@ -52,7 +52,13 @@ impl Tokens {
             .map(|kept| kept.authorization.clone())
     }
 
-    pub(super) fn put(&self, key: Key, authorization: HeaderValue, lifetime: Duration, now: Instant) {
+    pub(super) fn put(
+        &self,
+        key: Key,
+        authorization: HeaderValue,
+        lifetime: Duration,
+        now: Instant,
+    ) {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() >= KEPT_MAX {
             kept.retain(|_, kept| kept.until > now);
@@ -67,7 +73,13 @@ impl Tokens {
             }
         }
         let until = now + lifetime;
-        kept.insert(key, Kept { authorization, until });
+        kept.insert(
+            key,
+            Kept {
+                authorization,
+                until,
+            },
+        );
     }
 
     pub(super) fn forget(&self, key: &Key) {
@@ -115,7 +127,12 @@ mod tests {
         for number in 0..KEPT_MAX + 10 {
             let reference: Reference = format!("r.example/a{number}").parse().unwrap();
             let lifetime = Duration::from_secs(60 + number as u64);
-            tokens.put(Key::new(&reference, None), HeaderValue::from_static("x"), lifetime, now);
+            tokens.put(
+                Key::new(&reference, None),
+                HeaderValue::from_static("x"),
+                lifetime,
+                now,
+            );
         }
         let kept = tokens.kept.lock().unwrap();
         assert_eq!(kept.len(), KEPT_MAX);

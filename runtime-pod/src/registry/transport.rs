@@ -115,10 +115,7 @@ impl Transport {
     }
 }
 
-async fn in_time<T>(
-    step: impl Future<Output = T>,
-    server: &str,
-) -> Result<T, RegistryError> {
+async fn in_time<T>(step: impl Future<Output = T>, server: &str) -> Result<T, RegistryError> {
     tokio::time::timeout(IDLE_TIMEOUT, step).await.map_err(|_| {
         unreachable(
             server,
