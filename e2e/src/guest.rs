@@ -18,7 +18,14 @@ pub fn folder() -> PathBuf {
 /// Builds all guests; quick where nothing changed.
 pub async fn build() -> Result<()> {
     let output = Command::new("cargo")
-        .args(["build", "--quiet", "--release", "--locked", "--target", "wasm32-wasip2"])
+        .args([
+            "build",
+            "--quiet",
+            "--release",
+            "--locked",
+            "--target",
+            "wasm32-wasip2",
+        ])
         .current_dir(folder())
         .env_remove("RUSTFLAGS")
         .output()

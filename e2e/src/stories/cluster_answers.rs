@@ -30,7 +30,10 @@ async fn tell(context: Context) -> Result<()> {
     ensure!(private.digest == pushed.digest, "{private:?}");
     let closed = format!("http://{PRIVATE_REGISTRY_HOST}/v2/");
     let seen = context.get_inside(&closed).await?;
-    ensure!(seen.status == 401, "the private registry asks for no password: {seen:?}");
+    ensure!(
+        seen.status == 401,
+        "the private registry asks for no password: {seen:?}"
+    );
 
     context.cluster.remove_registry().await?;
     let seen = context.request_inside(&[&manifest, accept]).await?;

@@ -1,0 +1,59 @@
+//! `helm upgrade` under traffic loses nothing; `helm uninstall` keeps functions, and a reinstall
+//! serves them again.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use futures::FutureExt;
+use serde_json::json;
+
+use crate::context::Context;
+use crate::story::Story;
+use crate::wait::wait_until;
+
+/// See the module.
+pub const STORY: Story = Story {
+    name: "upgrade",
+    needs: &[],
+    run: |context| tell(context).boxed(),
+};
+
+async fn tell(context: Context) -> Result<()> {
+    let image = context.push_guest("answer", "upgraded:v1").await?;
+    context.deploy("hello", &image, &json!({})).await?;
+    let traffic = context.traffic("hello", "/id", 4);
+    traffic.flows(50).await?;
+    let logs = json!({ "logFilter": "info,wasmfn_gateway=debug" });
+    context
+        .upgrade_chart(&json!({ "gateway": logs, "operator": { "logFilter": "debug" } }))
+        .await?;
+    traffic.flows(100).await?;
+    println!(
+        "    {} requests across the upgrade, none lost",
+        traffic.none_lost().await?
+    );
+
+    context.uninstall_chart().await?;
+    let kept = context.function("hello").await?;
+    ensure!(
+        kept.metadata.deletion_timestamp.is_none(),
+        "uninstalling deletes functions"
+    );
+    context.install_chart().await?;
+    context.ready("hello").await?;
+    wait_until(
+        "the reinstalled gateway answers",
+        Duration::from_secs(60),
+        async || {
+            let answer = context.get("hello", "/version").await?;
+            ensure!(
+                answer.status.is_success(),
+                "{} {}",
+                answer.status,
+                answer.text()
+            );
+            Ok(Some(()))
+        },
+    )
+    .await
+}
