@@ -10,6 +10,9 @@ use sha2::{Digest, Sha256};
 /// Suffix of entries that are being built; what a crash leaves of them is removed at the next start.
 const PARTIAL: &str = ".partial";
 
+/// Letters of a [`Key`] in an entry's name.
+const KEY_LENGTH: usize = 16;
+
 /// The cache folder, held by this process alone.
 pub struct Cache {
     root: PathBuf,
@@ -41,7 +44,8 @@ impl Cache {
     }
 
     /// The folder of the entry `name`, built by `build` in an empty folder if it is not there yet.
-    /// Entries of the same name with other keys are kept: a switched branch finds its own again.
+    /// Of the entries of the same name with other keys the latest is kept, so that switching to and
+    /// fro between two branches builds nothing; older ones go.
     ///
     /// # Errors
     /// What `build` says; nothing is kept then.
@@ -62,9 +66,30 @@ impl Cache {
         build(&partial)
             .await
             .with_context(|| format!("cannot build {name}"))?;
+        self.remove_all_but_the_latest(name)?;
         std::fs::rename(&partial, &directory)?;
         eprintln!("built {name} in {:.1} s", started.elapsed().as_secs_f64());
         Ok(directory)
+    }
+
+    fn remove_all_but_the_latest(&self, name: &str) -> Result<()> {
+        let mut entries = Vec::new();
+        for entry in std::fs::read_dir(&self.root)? {
+            let entry = entry?;
+            let file_name = entry.file_name();
+            let file_name = file_name.to_string_lossy();
+            let rest = file_name.strip_prefix(name);
+            let rest = rest.and_then(|rest| rest.strip_prefix('-'));
+            if rest.is_some_and(|rest| rest.len() == KEY_LENGTH && !rest.contains('-')) {
+                entries.push((entry.metadata()?.modified()?, entry.path()));
+            }
+        }
+        entries.sort();
+        entries.pop();
+        for (_, path) in entries {
+            std::fs::remove_dir_all(path)?;
+        }
+        Ok(())
     }
 
     fn remove_partial(&self) -> Result<()> {
@@ -115,12 +140,16 @@ impl Key {
     /// Short text form, fit for a file name.
     #[must_use]
     pub fn finish(self) -> String {
-        hex::encode(&self.0.finalize()[..8])
+        let mut text = hex::encode(self.0.finalize());
+        text.truncate(KEY_LENGTH);
+        text
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, SystemTime};
+
     use super::*;
 
     #[tokio::test]
@@ -137,6 +166,28 @@ mod tests {
         let never = async |_: &Path| anyhow::bail!("another key builds anew");
         let other = cache.entry("thing", Key::default().part("b"), never).await;
         other.expect_err("the build fails");
+    }
+
+    #[tokio::test]
+    async fn one_older_entry_of_a_name_is_kept() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let cache = Cache::open_at(folder.path().into()).expect("opens");
+        let mut entries = Vec::new();
+        for (second, key) in [(1, "a"), (2, "b"), (3, "c")] {
+            let build = async |path: &Path| Ok(std::fs::write(path.join(key), key)?);
+            let entry = cache.entry("thing", Key::default().part(key), build).await;
+            let entry = entry.expect("builds");
+            // A file system's clock may be too coarse to tell them apart.
+            let time = SystemTime::UNIX_EPOCH + Duration::from_secs(second);
+            let handle = File::open(&entry).expect("opens");
+            handle.set_modified(time).expect("sets the time");
+            entries.push(entry);
+        }
+        let other = async |_: &Path| Ok(());
+        let other = cache.entry("thing-else", Key::default(), other).await;
+        let there: Vec<bool> = entries.iter().map(|entry| entry.exists()).collect();
+        assert_eq!(there, [false, true, true]);
+        assert!(other.expect("builds").exists());
     }
 
     #[tokio::test]
