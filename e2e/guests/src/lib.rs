@@ -5,6 +5,7 @@ use wstd::http::{Body, Error, Request, Response};
 mod body;
 mod inspect;
 mod misbehave;
+mod outbound;
 mod query;
 mod stream;
 
@@ -33,6 +34,7 @@ pub async fn answer(request: Request<Body>, version: &str) -> Result<Response<Bo
             "/trailers" => body::trailers(),
             "/stream" => stream::chunks(query.number("chunks", 3), query.number("pauseMilliseconds", 100)),
             "/slow" => stream::slow(query.number("milliseconds", 1000)).await,
+            "/outbound" => outbound::call(&query.text("url")).await?,
             "/trap" => misbehave::trap(),
             "/spin" => misbehave::spin(),
             "/grow" => misbehave::grow(),
