@@ -145,7 +145,10 @@ fn configuration(settings: &Settings, image: &NodeImage) -> Value {
 /// `kind`, with a container network of this cluster alone, so that it can go with the cluster.
 async fn kind(settings: &Settings, cache: &Cache) -> Result<Command> {
     let program = tools::program(cache, &versions::KIND).await?;
-    Ok(Command::new(program).env("KIND_EXPERIMENTAL_DOCKER_NETWORK", &settings.cluster))
+    // Killed together with this process, also by SIGKILL: it would go on making what `down` removes.
+    let command = Command::new("setpriv").args(["--pdeathsig", "KILL"]);
+    let command = command.arg(program);
+    Ok(command.env("KIND_EXPERIMENTAL_DOCKER_NETWORK", &settings.cluster))
 }
 
 async fn require_docker() -> Result<()> {
