@@ -1,4 +1,38 @@
-//! The runtime pod as a library: pulls modules, compiles them and serves them.
+//! The runtime of wasmfn: holds functions, loads their modules and serves their requests, each in
+//! a fresh sandbox.
+//!
+//! It takes its functions from any [`source`](crate::source): the binary feeds it from the API
+//! server, the command line tool from a file. What happens to a function is in [`function`] (plan
+//! and supervisor), [`loader`], [`registry`], [`engine`]; what happens to a request in [`serve`]
+//! and [`sandbox`]; what the pod says about itself in [`report`].
 
+mod admin;
+mod budget;
+mod cgroup;
+mod changes;
+mod detect;
+pub mod engine;
+pub mod function;
+mod limits;
+mod loader;
+pub mod local;
+mod manager;
+mod metrics;
 pub mod name_resolver;
+#[cfg(feature = "pod")]
+pub mod pod;
+mod references;
 pub mod registry;
+pub mod report;
+pub mod runtime;
+#[cfg(test)]
+mod samples;
+pub mod sandbox;
+pub mod serve;
+mod siblings;
+pub mod source;
+mod store;
+mod tokens;
+
+pub use cgroup::memory_budget_bytes;
+pub use runtime::{Runtime, Settings, StartError};

@@ -1,0 +1,117 @@
+//! The pod's memory budget: what guests, compiled code and compilation draw on together.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+/// Memory that the process may give away, and how much of it is given away.
+#[derive(Debug)]
+pub struct Budget {
+    limit_bytes: u64,
+    used_bytes: AtomicU64,
+}
+
+impl Budget {
+    /// A budget of `limit_bytes`.
+    #[must_use]
+    pub fn new(limit_bytes: u64) -> Arc<Self> {
+        Arc::new(Self {
+            limit_bytes,
+            used_bytes: AtomicU64::new(0),
+        })
+    }
+
+    /// How much there is, in bytes.
+    #[must_use]
+    pub const fn limit_bytes(&self) -> u64 {
+        self.limit_bytes
+    }
+
+    /// How much is given away, in bytes.
+    #[must_use]
+    pub fn used_bytes(&self) -> u64 {
+        self.used_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Gives `bytes` away, unless they are not there.
+    #[must_use]
+    pub fn reserve(self: &Arc<Self>, bytes: u64) -> Option<Reservation> {
+        self.take(bytes).then(|| Reservation {
+            budget: Arc::clone(self),
+            bytes,
+        })
+    }
+
+    /// Counts `bytes` that are in use whether there is room for them or not.
+    #[must_use]
+    pub fn charge(self: &Arc<Self>, bytes: u64) -> Reservation {
+        self.used_bytes.fetch_add(bytes, Ordering::Relaxed);
+        Reservation {
+            budget: Arc::clone(self),
+            bytes,
+        }
+    }
+
+    fn take(&self, bytes: u64) -> bool {
+        self.used_bytes
+            .try_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+                used.checked_add(bytes)
+                    .filter(|total| *total <= self.limit_bytes)
+            })
+            .is_ok()
+    }
+}
+
+/// A part of a [`Budget`], given back when dropped.
+#[derive(Debug)]
+pub struct Reservation {
+    budget: Arc<Budget>,
+    bytes: u64,
+}
+
+impl Reservation {
+    /// Makes it at least `bytes` large; false, and unchanged, if the budget has no room.
+    pub fn grow_to(&mut self, bytes: u64) -> bool {
+        let more = bytes.saturating_sub(self.bytes);
+        let granted = more == 0 || self.budget.take(more);
+        if granted {
+            self.bytes += more;
+        }
+        granted
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.budget
+            .used_bytes
+            .fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gives_no_more_than_there_is_and_takes_it_back() {
+        let budget = Budget::new(100);
+        let mut first = budget.reserve(60).unwrap();
+        assert!(budget.reserve(41).is_none());
+        assert!(first.grow_to(100));
+        assert!(!first.grow_to(101));
+        assert_eq!(budget.used_bytes(), 100);
+        drop(first);
+        assert_eq!(budget.used_bytes(), 0);
+    }
+
+    #[test]
+    fn a_charge_may_pass_the_limit_and_then_nothing_else_fits() {
+        let budget = Budget::new(100);
+        let charge = budget.charge(150);
+        assert!(budget.reserve(1).is_none());
+        drop(charge);
+        assert!(budget.reserve(100).is_some());
+    }
+}

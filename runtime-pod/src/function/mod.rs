@@ -1,0 +1,196 @@
+//! Functions of this pod: what each answers with now, and what is being done about the rest.
+
+mod plan;
+mod settings;
+mod supervisor;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicU32, AtomicU64, Ordering},
+};
+
+use arc_swap::ArcSwapOption;
+use wasmfn_crds::WasmFunction;
+use wasmfn_report::{FunctionId, Load, LoadedVersion, Resolution, RuntimeFunction};
+
+pub use plan::ResolutionAuthority;
+pub use settings::{SettingsError, Version};
+pub(crate) use supervisor::{Supervisor, supervise};
+pub use table::FunctionTable;
+
+use crate::{changes::Changes, sandbox::GuestLog};
+
+/// Memory that the first request of a function is admitted on, in bytes; later ones on what was
+/// observed.
+const FIRST_PEAK_BYTES: u64 = 2 << 20;
+
+/// A function that this pod holds.
+#[derive(Debug)]
+pub struct Function {
+    id: FunctionId,
+    version: ArcSwapOption<Version>,
+    state: Mutex<State>,
+    in_flight: AtomicU32,
+    peak_bytes: AtomicU64,
+    log: Arc<GuestLog>,
+    changes: Arc<Changes>,
+}
+
+/// How far the function's newest generation is.
+#[derive(Clone, Debug, PartialEq)]
+struct State {
+    generation: i64,
+    resolution: Option<Resolution>,
+    load: Load,
+}
+
+impl Function {
+    /// A function that nothing has been done for yet.
+    #[must_use]
+    pub fn new(id: FunctionId, changes: Arc<Changes>) -> Arc<Self> {
+        Arc::new(Self {
+            log: GuestLog::new(&id.name),
+            id,
+            version: ArcSwapOption::empty(),
+            state: Mutex::new(State {
+                generation: 0,
+                resolution: None,
+                load: Load::Waiting,
+            }),
+            in_flight: AtomicU32::new(0),
+            peak_bytes: AtomicU64::new(FIRST_PEAK_BYTES),
+            changes,
+        })
+    }
+
+    /// Which function of the cluster it is.
+    #[must_use]
+    pub const fn id(&self) -> &FunctionId {
+        &self.id
+    }
+
+    /// Where its guests' output goes.
+    #[must_use]
+    pub const fn log(&self) -> &Arc<GuestLog> {
+        &self.log
+    }
+
+    /// The version that answers now.
+    #[must_use]
+    pub fn version(&self) -> Option<Arc<Version>> {
+        self.version.load_full()
+    }
+
+    /// Whether the newest generation failed to load.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        matches!(self.lock().load, Load::Failed { .. })
+    }
+
+    /// Counts a request in, unless `max_concurrency` are in flight already.
+    #[must_use]
+    pub fn enter(self: &Arc<Self>, max_concurrency: u32) -> Option<InFlight> {
+        let before = self
+            .in_flight
+            .try_update(Ordering::AcqRel, Ordering::Acquire, |count| {
+                (count < max_concurrency).then_some(count + 1)
+            })
+            .ok()?;
+        self.changes.count(before == 0);
+        Some(InFlight(Arc::clone(self)))
+    }
+
+    /// Memory that a request is admitted on, in bytes.
+    #[must_use]
+    pub fn expected_bytes(&self) -> u64 {
+        self.peak_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Takes note of what a request used: the peak rises at once and sinks slowly.
+    pub fn observe_memory(&self, bytes: u64) {
+        self.peak_bytes
+            .update(Ordering::Relaxed, Ordering::Relaxed, |peak| {
+                bytes.max(peak - peak / 64)
+            });
+    }
+
+    /// What the report says about it.
+    #[must_use]
+    pub fn report(&self) -> RuntimeFunction {
+        let version = self.version.load();
+        let in_flight = self.in_flight.load(Ordering::Acquire);
+        let state = self.lock().clone();
+        RuntimeFunction {
+            function: self.id.clone(),
+            generation: state.generation,
+            resolution: state.resolution,
+            load: state.load,
+            serving: version.as_ref().map(|version| LoadedVersion {
+                digest: version.module().digest().to_owned(),
+                generation: version.generation(),
+                kind: format!("{:?}", version.module().kind()),
+            }),
+            in_flight,
+            full: version
+                .as_ref()
+                .is_some_and(|version| in_flight >= version.limits().max_concurrency),
+        }
+    }
+
+    /// Lets requests from now on get `version`.
+    fn swap(&self, version: Arc<Version>) {
+        self.version.store(Some(version));
+        self.changes.urgent();
+    }
+
+    fn update(&self, generation: i64, resolution: Option<Resolution>, load: Load) {
+        let next = State {
+            generation,
+            resolution,
+            load,
+        };
+        let mut state = self.lock();
+        if *state != next {
+            *state = next;
+            drop(state);
+            self.changes.urgent();
+        }
+    }
+
+    fn set_load(&self, load: Load) {
+        let (generation, resolution) = {
+            let state = self.lock();
+            (state.generation, state.resolution.clone())
+        };
+        self.update(generation, resolution, load);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A request that counts as in flight until this is dropped.
+#[derive(Debug)]
+pub struct InFlight(Arc<Function>);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        let before = self.0.in_flight.fetch_sub(1, Ordering::AcqRel);
+        self.0.changes.count(before == 1);
+    }
+}
+
+/// Which function an object stands for.
+#[must_use]
+pub fn id_of(function: &WasmFunction) -> FunctionId {
+    let metadata = &function.metadata;
+    FunctionId {
+        namespace: metadata.namespace.clone().unwrap_or_default(),
+        name: metadata.name.clone().unwrap_or_default(),
+        uid: metadata.uid.clone().unwrap_or_default(),
+    }
+}

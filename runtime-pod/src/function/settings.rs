@@ -1,0 +1,181 @@
+//! A version of a function: a module together with what the spec says about its requests.
+
+use std::sync::Arc;
+
+use wasmfn_crds::{
+    Reason, WasmFunction,
+    spec::{Value, ValueFrom},
+};
+use wasmtime_wasi_config::WasiConfigVariables;
+
+use crate::{
+    engine::Module,
+    limits::{Limits, LimitsError},
+    references::{MissingReference, References},
+    sandbox::{AllowList, AllowListError},
+};
+
+/// Why a version cannot be made of a module and a spec.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// A limit cannot be read.
+    #[error(transparent)]
+    Limits(#[from] LimitsError),
+    /// What may be called cannot be read.
+    #[error(transparent)]
+    Outbound(#[from] AllowListError),
+    /// A value that is kept elsewhere is not there.
+    #[error("{field} names what is not there: {source}")]
+    Missing {
+        /// The field of the spec.
+        field: String,
+        /// What is missing.
+        source: MissingReference,
+    },
+    /// A value has neither a text nor a place where it is kept.
+    #[error("{0} must have exactly one of `value` and `valueFrom`")]
+    NoValue(String),
+}
+
+impl SettingsError {
+    /// The reason of the API that it stands for.
+    #[must_use]
+    pub const fn reason(&self) -> Reason {
+        match self {
+            Self::Limits(_) | Self::Outbound(_) | Self::NoValue(_) => Reason::InvalidSpec,
+            Self::Missing { .. } => Reason::MissingSecret,
+        }
+    }
+}
+
+/// What answers requests: a module under the settings of one generation. Requests hold theirs to
+/// their end, whatever comes after.
+pub struct Version {
+    module: Arc<Module>,
+    generation: i64,
+    revision: u64,
+    limits: Limits,
+    environment: Vec<(String, String)>,
+    config: Arc<WasiConfigVariables>,
+    allowed: Arc<AllowList>,
+}
+
+
+impl std::fmt::Debug for Version {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Without environment and config, which hold secrets.
+        formatter
+            .debug_struct("Version")
+            .field("module", &self.module)
+            .field("generation", &self.generation)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Version {
+    /// Takes the settings of `function`; what it refers to is read now, at `revision`.
+    ///
+    /// # Errors
+    /// [`SettingsError`] with the field that cannot be used.
+    pub fn new(
+        module: Arc<Module>,
+        function: &WasmFunction,
+        references: &References,
+        revision: u64,
+    ) -> Result<Self, SettingsError> {
+        let spec = &function.spec;
+        let namespace = function.metadata.namespace.as_deref().unwrap_or_default();
+        let mut environment = Vec::with_capacity(spec.env.len());
+        for variable in &spec.env {
+            let field = || format!("`spec.env` `{}`", variable.name);
+            let value = Value {
+                value: variable.value.clone(),
+                value_from: variable.value_from.clone(),
+            };
+            environment.push((variable.name.clone(), read(&value, references, field)?));
+        }
+        let mut config = WasiConfigVariables::new();
+        for (key, value) in &spec.config {
+            let field = || format!("`spec.config` `{key}`");
+            config.insert(key, read(value, references, field)?);
+        }
+        Ok(Self {
+            module,
+            generation: function.metadata.generation.unwrap_or_default(),
+            revision,
+            limits: Limits::read(&spec.limits)?,
+            environment,
+            config: Arc::new(config),
+            allowed: Arc::new(AllowList::read(&spec.outbound, namespace)?),
+        })
+    }
+
+    /// The module.
+    #[must_use]
+    pub const fn module(&self) -> &Arc<Module> {
+        &self.module
+    }
+
+    /// Generation of the spec.
+    #[must_use]
+    pub const fn generation(&self) -> i64 {
+        self.generation
+    }
+
+    /// State of the referred Secrets and `ConfigMap`s that it was made with.
+    #[must_use]
+    pub const fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// What each request may use.
+    #[must_use]
+    pub const fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Environment variables of the guest.
+    #[must_use]
+    pub fn environment(&self) -> &[(String, String)] {
+        &self.environment
+    }
+
+    /// Values of `wasi:config`.
+    #[must_use]
+    pub const fn config(&self) -> &Arc<WasiConfigVariables> {
+        &self.config
+    }
+
+    /// What the guest may call.
+    #[must_use]
+    pub const fn allowed(&self) -> &Arc<AllowList> {
+        &self.allowed
+    }
+}
+
+fn read(
+    value: &Value,
+    references: &References,
+    field: impl Fn() -> String,
+) -> Result<String, SettingsError> {
+    if let Some(text) = &value.value {
+        return Ok(text.clone());
+    }
+    let missing = |source| SettingsError::Missing {
+        field: field(),
+        source,
+    };
+    match &value.value_from {
+        Some(ValueFrom {
+            secret_key_ref: Some(key),
+            ..
+        }) => references.secret_text(&key.name, &key.key).map_err(missing),
+        Some(ValueFrom {
+            config_map_key_ref: Some(key),
+            ..
+        }) => references
+            .config_map_text(&key.name, &key.key)
+            .map_err(missing),
+        _ => Err(SettingsError::NoValue(field())),
+    }
+}

@@ -1,0 +1,213 @@
+//! Numbers for Prometheus.
+
+use std::{
+    fmt,
+    sync::{Mutex, PoisonError, atomic::AtomicU64},
+    time::Duration,
+};
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+    },
+    registry::{Registry, Unit},
+};
+
+/// Buckets of durations: from half a millisecond to about 16 seconds.
+const FIRST_BUCKET_SECONDS: f64 = 0.0005;
+const BUCKETS: u16 = 16;
+
+/// Words that requests of a function are counted under.
+const OUTCOMES: [&str; 16] = [
+    "Answered",
+    "BadRequest",
+    "Broken",
+    "Failed",
+    "Full",
+    "Internal",
+    "InvalidResponse",
+    "Leaving",
+    "Loading",
+    "OutOfCpu",
+    "OutOfMemory",
+    "RequestTooLarge",
+    "ResponseTooLarge",
+    "Timeout",
+    "Trapped",
+    "UpgradeRefused",
+];
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct Outcome {
+    function: String,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct Of {
+    function: String,
+}
+
+/// What the pod as a whole holds right now.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Holdings {
+    /// Functions that it holds.
+    pub functions: usize,
+    /// Requests in flight.
+    pub in_flight: u32,
+    /// Memory in use.
+    pub memory_bytes: u64,
+    /// Memory that it may use.
+    pub memory_budget_bytes: u64,
+}
+
+/// All metrics of a pod.
+pub struct Metrics {
+    registry: Mutex<Registry>,
+    requests: Family<Outcome, Counter>,
+    seconds: Family<Of, Histogram, fn() -> Histogram>,
+    functions: Gauge<u64, AtomicU64>,
+    in_flight: Gauge<u64, AtomicU64>,
+    memory: Gauge<u64, AtomicU64>,
+    budget: Gauge<u64, AtomicU64>,
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+fn histogram() -> Histogram {
+    Histogram::new(exponential_buckets(FIRST_BUCKET_SECONDS, 2.0, BUCKETS))
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("wasmfn_runtime");
+        let metrics = Self {
+            requests: Family::default(),
+            seconds: Family::new_with_constructor(histogram),
+            functions: Gauge::default(),
+            in_flight: Gauge::default(),
+            memory: Gauge::default(),
+            budget: Gauge::default(),
+            registry: Mutex::default(),
+        };
+        registry.register(
+            "requests",
+            "Requests by function and outcome: Answered, Broken, or the word of the answer",
+            metrics.requests.clone(),
+        );
+        registry.register_with_unit(
+            "request_duration",
+            "Time from a request's head to the last byte of its answer",
+            Unit::Seconds,
+            metrics.seconds.clone(),
+        );
+        registry.register(
+            "functions",
+            "Functions that the pod holds",
+            metrics.functions.clone(),
+        );
+        registry.register(
+            "in_flight",
+            "Requests in flight",
+            metrics.in_flight.clone(),
+        );
+        registry.register_with_unit(
+            "memory_used",
+            "Memory that guests, code and compilation use",
+            Unit::Bytes,
+            metrics.memory.clone(),
+        );
+        registry.register_with_unit(
+            "memory_budget",
+            "Memory that they may use",
+            Unit::Bytes,
+            metrics.budget.clone(),
+        );
+        Self {
+            registry: Mutex::new(registry),
+            ..metrics
+        }
+    }
+}
+
+impl Metrics {
+    /// Counts a request that was answered.
+    pub fn answered(&self, function: &str, outcome: &'static str, duration: Duration) {
+        self.requests
+            .get_or_create(&Outcome {
+                function: function.to_owned(),
+                outcome,
+            })
+            .inc();
+        self.seconds
+            .get_or_create(&Of {
+                function: function.to_owned(),
+            })
+            .observe(duration.as_secs_f64());
+    }
+
+    /// Forgets a function that the pod no longer holds.
+    pub fn forget(&self, function: &str) {
+        self.seconds.remove(&Of {
+            function: function.to_owned(),
+        });
+        for outcome in OUTCOMES {
+            self.requests.remove(&Outcome {
+                function: function.to_owned(),
+                outcome,
+            });
+        }
+    }
+
+    /// The text that Prometheus reads.
+    ///
+    /// # Errors
+    /// If a metric cannot be written.
+    pub fn text(&self, holdings: Holdings) -> Result<String, fmt::Error> {
+        self.functions.set(holdings.functions as u64);
+        self.in_flight.set(holdings.in_flight.into());
+        self.memory.set(holdings.memory_bytes);
+        self.budget.set(holdings.memory_budget_bytes);
+        let mut text = String::new();
+        let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        encode(&mut text, &registry)?;
+        Ok(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_counted_by_function_and_outcome() {
+        let metrics = Metrics::default();
+        let millisecond = Duration::from_millis(1);
+        metrics.answered("hello", "Answered", millisecond);
+        metrics.answered("hello", "Trapped", millisecond);
+        metrics.answered("gone", "Answered", millisecond);
+        metrics.forget("gone");
+        let text = metrics
+            .text(Holdings {
+                in_flight: 3,
+                ..Holdings::default()
+            })
+            .unwrap();
+        for line in [
+            "wasmfn_runtime_requests_total{function=\"hello\",outcome=\"Trapped\"} 1",
+            "wasmfn_runtime_request_duration_seconds_count{function=\"hello\"} 2",
+            "wasmfn_runtime_in_flight 3",
+        ] {
+            assert!(text.contains(line), "{text}");
+        }
+        assert!(!text.contains("gone"), "{text}");
+    }
+}

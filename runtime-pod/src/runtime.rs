@@ -1,0 +1,231 @@
+//! Puts the parts together.
+
+use std::{
+    io,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32},
+    },
+};
+
+use tokio::{
+    net::TcpListener,
+    task::{JoinHandle, JoinSet},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    admin::{self, Admin},
+    budget::Budget,
+    changes::Changes,
+    engine::{Engine, EngineError},
+    function::{FunctionTable, ResolutionAuthority, Supervisor},
+    loader::Loader,
+    manager::Manager,
+    metrics::Metrics,
+    name_resolver::NameResolver,
+    references::References,
+    registry::Registry,
+    report::{Picture, Pod},
+    sandbox::Outbound,
+    serve::{self, Admission, Handler, Host, Observer, Trust},
+    siblings::{self, Siblings},
+    source::FunctionSource,
+    store::ModuleStore,
+    tokens::Tokens,
+};
+
+/// Instances at the same time, of all functions: one for each request.
+const SLOTS: u32 = 1000;
+
+/// What a runtime needs to know.
+pub struct Settings {
+    /// Which pod it is.
+    pub pod: Pod,
+    /// Memory that guests, code and compilation may use.
+    pub memory_budget_bytes: u64,
+    /// Largest module.
+    pub module_max_bytes: u64,
+    /// Where module bytes are kept; nowhere, where unset.
+    pub module_folder: Option<PathBuf>,
+    /// Where Secrets and `ConfigMap`s are projected.
+    pub references_folder: Option<PathBuf>,
+    /// Whose word counts for what a tag stands for.
+    pub authority: ResolutionAuthority,
+    /// Whom the data port believes.
+    pub trust: Trust,
+    /// Who is asked for modules before the registry.
+    pub siblings: Option<Siblings>,
+    /// Is told of each request.
+    pub observer: Option<Observer>,
+}
+
+/// The runtime could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The engine's part.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The folder for modules cannot be made.
+    #[error("the folder for modules cannot be made")]
+    ModuleFolder(#[source] io::Error),
+    /// A port cannot be listened on.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// Functions, held and served.
+pub struct Runtime {
+    picture: Arc<Picture>,
+    metrics: Arc<Metrics>,
+    handler: Arc<Handler>,
+    store: ModuleStore,
+    closing: CancellationToken,
+    tasks: JoinSet<()>,
+}
+
+impl Runtime {
+    /// Holds what `source` names, from now on until dropped. Nothing listens yet.
+    ///
+    /// # Errors
+    /// [`StartError`] if the engine cannot start or the folder cannot be made.
+    pub fn start(
+        settings: Settings,
+        source: FunctionSource,
+        registry: Arc<dyn Registry>,
+        resolver: NameResolver,
+    ) -> Result<Self, StartError> {
+        let budget = Budget::new(settings.memory_budget_bytes);
+        let engine = Arc::new(Engine::new(SLOTS, Arc::clone(&budget))?);
+        let store = match &settings.module_folder {
+            Some(folder) => ModuleStore::open(folder).map_err(StartError::ModuleFolder)?,
+            None => ModuleStore::nowhere(),
+        };
+        let functions = Arc::new(FunctionTable::default());
+        let admission = Arc::new(Admission::new(budget, engine.slots()));
+        let runnable = Arc::new(AtomicU32::new(0));
+        let metrics = Arc::new(Metrics::default());
+        let picture = Arc::new(Picture {
+            pod: settings.pod,
+            functions: Arc::clone(&functions),
+            admission: Arc::clone(&admission),
+            runnable: Arc::clone(&runnable),
+            changes: Arc::new(Changes::default()),
+            is_in_sync: AtomicBool::new(false),
+            is_leaving: AtomicBool::new(false),
+        });
+        let references = References::new(settings.references_folder);
+        let loader = Loader::new(
+            Arc::clone(&engine),
+            registry,
+            store.clone(),
+            settings.siblings,
+            settings.module_max_bytes,
+        );
+        let manager = Manager {
+            supervisor: Supervisor {
+                loader: Arc::new(loader),
+                references: Arc::clone(&references),
+                authority: settings.authority,
+            },
+            functions: Arc::clone(&functions),
+            picture: Arc::clone(&picture),
+            metrics: Arc::clone(&metrics),
+        };
+        let mut tasks = JoinSet::new();
+        tasks.spawn(manager.run(source));
+        tasks.spawn(async move { references.watch().await });
+        let host = Host {
+            engine,
+            outbound: Arc::new(Outbound::new(resolver)),
+            runnable,
+        };
+        let handler = Handler::new(
+            functions,
+            admission,
+            settings.trust,
+            host,
+            Arc::clone(&metrics),
+            settings.observer,
+        );
+        Ok(Self {
+            picture,
+            metrics,
+            handler: Arc::new(handler),
+            store,
+            closing: CancellationToken::new(),
+            tasks,
+        })
+    }
+
+    /// Serves requests on `listener` until [`Runtime::close`]; the task ends when the last
+    /// connection has.
+    #[must_use]
+    pub fn serve_data(&self, listener: TcpListener) -> JoinHandle<()> {
+        let handler = Arc::clone(&self.handler);
+        tokio::spawn(serve::serve(listener, handler, self.closing.clone()))
+    }
+
+    /// Shows probes, state and metrics on `listener`. `is_gone` turns the readiness off.
+    pub fn serve_admin(
+        &mut self,
+        listener: TcpListener,
+        tokens: Arc<Tokens>,
+        is_gone: Arc<AtomicBool>,
+    ) {
+        let router = admin::router(Admin {
+            picture: Arc::clone(&self.picture),
+            metrics: Arc::clone(&self.metrics),
+            tokens,
+            is_gone,
+        });
+        self.tasks.spawn(serve_router(listener, router));
+    }
+
+    /// Passes modules on to siblings on `listener`.
+    pub fn serve_modules(&mut self, listener: TcpListener, tokens: Arc<Tokens>) {
+        let router = siblings::router(self.store.clone(), tokens);
+        self.tasks.spawn(serve_router(listener, router));
+    }
+
+    /// What the pod says about itself.
+    #[must_use]
+    pub const fn picture(&self) -> &Arc<Picture> {
+        &self.picture
+    }
+
+    /// What serves requests.
+    #[must_use]
+    pub const fn handler(&self) -> &Arc<Handler> {
+        &self.handler
+    }
+
+    /// Lets no further request begin, and connections end after those that they carry.
+    pub fn close(&self) {
+        self.handler.close();
+        self.closing.cancel();
+    }
+}
+
+async fn serve_router(listener: TcpListener, router: axum::Router) {
+    if let Err(error) = axum::serve(listener, router).await {
+        tracing::error!(%error, "a port is lost");
+    }
+}
+
+/// Listens on `address`.
+///
+/// # Errors
+/// [`StartError::Listen`].
+pub async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|source| StartError::Listen { address, source })
+}

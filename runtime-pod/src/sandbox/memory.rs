@@ -1,0 +1,169 @@
+//! The memory limit of one request, over all memories and tables of its instance together.
+
+use wasmtime::{Error, ResourceLimiter, Result};
+
+use crate::budget::Reservation;
+
+/// Bytes of a table's element.
+const ELEMENT_BYTES: usize = size_of::<usize>();
+
+/// Core instances, memories and tables of one request.
+const MAX_INSTANCES: usize = 64;
+const MAX_MEMORIES: usize = 16;
+const MAX_TABLES: usize = 64;
+
+/// Whose limit a guest ran into.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Exceeded {
+    /// Its own, `memoryPerRequest`.
+    Own,
+    /// The pod's budget.
+    Pod,
+}
+
+/// Counts what an instance uses and refuses what passes its limit or the pod's budget.
+#[derive(Debug)]
+pub struct MemoryLimit {
+    limit_bytes: u64,
+    used_bytes: u64,
+    last_granted_bytes: u64,
+    reservation: Reservation,
+    exceeded: Option<Exceeded>,
+}
+
+impl MemoryLimit {
+    /// At most `limit_bytes`; what `reservation` does not hold yet is drawn from its budget.
+    #[must_use]
+    pub const fn new(limit_bytes: u64, reservation: Reservation) -> Self {
+        Self {
+            limit_bytes,
+            used_bytes: 0,
+            last_granted_bytes: 0,
+            reservation,
+            exceeded: None,
+        }
+    }
+
+    /// What the instance uses, in bytes. Memories never shrink, so it is its peak as well.
+    #[must_use]
+    pub const fn used_bytes(&self) -> u64 {
+        self.used_bytes
+    }
+
+    /// The limit, in bytes.
+    #[must_use]
+    pub const fn limit_bytes(&self) -> u64 {
+        self.limit_bytes
+    }
+
+    /// Whether something was refused, and for whose limit.
+    #[must_use]
+    pub const fn exceeded(&self) -> Option<Exceeded> {
+        self.exceeded
+    }
+
+    fn grow(&mut self, current_bytes: usize, desired_bytes: usize) -> bool {
+        let more = u64::try_from(desired_bytes.saturating_sub(current_bytes)).unwrap_or(u64::MAX);
+        let total = self.used_bytes.saturating_add(more);
+        if total > self.limit_bytes {
+            self.exceeded = Some(Exceeded::Own);
+            return false;
+        }
+        if !self.reservation.grow_to(total) {
+            self.exceeded = Some(Exceeded::Pod);
+            return false;
+        }
+        self.used_bytes = total;
+        self.last_granted_bytes = more;
+        true
+    }
+
+    fn take_back(&mut self) {
+        self.used_bytes -= std::mem::take(&mut self.last_granted_bytes);
+    }
+}
+
+impl ResourceLimiter for MemoryLimit {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> Result<bool> {
+        Ok(self.grow(current, desired))
+    }
+
+    fn memory_grow_failed(&mut self, _error: Error) -> Result<()> {
+        self.take_back();
+        Ok(())
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _maximum: Option<usize>,
+    ) -> Result<bool> {
+        let bytes = |elements: usize| elements.saturating_mul(ELEMENT_BYTES);
+        Ok(self.grow(bytes(current), bytes(desired)))
+    }
+
+    fn table_grow_failed(&mut self, _error: Error) -> Result<()> {
+        self.take_back();
+        Ok(())
+    }
+
+    fn instances(&self) -> usize {
+        MAX_INSTANCES
+    }
+
+    fn memories(&self) -> usize {
+        MAX_MEMORIES
+    }
+
+    fn tables(&self) -> usize {
+        MAX_TABLES
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::budget::Budget;
+
+    const PAGE: usize = 64 << 10;
+
+    fn limit(own_pages: usize, pod_pages: usize) -> MemoryLimit {
+        let budget = Budget::new((pod_pages * PAGE) as u64);
+        MemoryLimit::new((own_pages * PAGE) as u64, budget.reserve(0).unwrap())
+    }
+
+    #[test]
+    fn several_memories_and_tables_share_one_limit() {
+        let mut limit = limit(4, 100);
+        assert!(limit.memory_growing(0, 2 * PAGE, None).unwrap());
+        assert!(limit.memory_growing(0, PAGE, None).unwrap());
+        assert!(limit.table_growing(0, PAGE / ELEMENT_BYTES, None).unwrap());
+        assert_eq!(limit.exceeded(), None);
+        assert!(!limit.table_growing(0, 1, None).unwrap());
+        assert_eq!(limit.exceeded(), Some(Exceeded::Own));
+    }
+
+    #[test]
+    fn the_pods_budget_is_a_limit_as_well() {
+        let mut limit = limit(100, 3);
+        assert!(limit.memory_growing(0, 3 * PAGE, None).unwrap());
+        assert!(!limit.memory_growing(3 * PAGE, 4 * PAGE, None).unwrap());
+        assert_eq!(limit.exceeded(), Some(Exceeded::Pod));
+    }
+
+    #[test]
+    fn growth_that_failed_is_not_counted() {
+        let mut limit = limit(4, 100);
+        assert!(limit.memory_growing(0, 4 * PAGE, None).unwrap());
+        limit
+            .memory_grow_failed(Error::msg("no memory"))
+            .unwrap();
+        assert_eq!(limit.used_bytes(), 0);
+    }
+}

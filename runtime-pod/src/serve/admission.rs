@@ -1,0 +1,124 @@
+//! Whether a request may begin: decided before anything of its body is read.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use wasmfn_crds::answer::Refusal;
+
+use crate::{
+    budget::{Budget, Reservation},
+    function::{Function, InFlight, Version},
+};
+
+/// How long the pod calls itself full after it had to refuse a request for want of memory.
+const FULL_DURATION: Duration = Duration::from_secs(1);
+
+/// What requests of all functions share.
+#[derive(Debug)]
+pub struct Admission {
+    budget: Arc<Budget>,
+    slots: Arc<Semaphore>,
+    slot_count: u32,
+    started_at: Instant,
+    /// Milliseconds from `started_at` to the end of the time in which the pod calls itself full.
+    full_until: AtomicU64,
+}
+
+/// A request that may begin.
+#[derive(Debug)]
+pub(super) struct Admitted {
+    pub(super) version: Arc<Version>,
+    pub(super) reservation: Reservation,
+    /// Held until the guest has ended and its answer is sent.
+    pub(super) permit: Arc<Permit>,
+}
+
+/// What counts a request as in flight.
+#[derive(Debug)]
+pub(super) struct Permit {
+    _in_flight: InFlight,
+    _slot: OwnedSemaphorePermit,
+}
+
+impl Admission {
+    /// At most `slots` requests at the same time, with memory of `budget`.
+    #[must_use]
+    pub fn new(budget: Arc<Budget>, slots: u32) -> Self {
+        Self {
+            budget,
+            slots: Arc::new(Semaphore::new(slots as usize)),
+            slot_count: slots,
+            started_at: Instant::now(),
+            full_until: AtomicU64::new(0),
+        }
+    }
+
+    /// Lets a request of `function` begin, or says why not.
+    pub(super) fn admit(&self, function: &Arc<Function>) -> Result<Admitted, Refusal> {
+        let Some(version) = function.version() else {
+            return Err(if function.has_failed() {
+                Refusal::Failed
+            } else {
+                Refusal::Loading
+            });
+        };
+        let in_flight = function
+            .enter(version.limits().max_concurrency)
+            .ok_or(Refusal::Full)?;
+        let slot = Arc::clone(&self.slots)
+            .try_acquire_owned()
+            .map_err(|_| self.refuse_full())?;
+        let expected = function
+            .expected_bytes()
+            .min(version.limits().memory_bytes);
+        let reservation = self
+            .budget
+            .reserve(expected)
+            .ok_or_else(|| self.refuse_full())?;
+        Ok(Admitted {
+            version,
+            reservation,
+            permit: Arc::new(Permit {
+                _in_flight: in_flight,
+                _slot: slot,
+            }),
+        })
+    }
+
+    /// Takes note that the pod could not take a request.
+    pub(super) fn refuse_full(&self) -> Refusal {
+        let until = self.started_at.elapsed() + FULL_DURATION;
+        self.full_until
+            .store(milliseconds(until), Ordering::Relaxed);
+        Refusal::Full
+    }
+
+    /// Whether requests were refused a moment ago for want of memory or slots.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        milliseconds(self.started_at.elapsed()) < self.full_until.load(Ordering::Relaxed)
+    }
+
+    /// Requests in flight, of all functions.
+    #[must_use]
+    pub fn in_flight(&self) -> u32 {
+        let free = u32::try_from(self.slots.available_permits()).unwrap_or(u32::MAX);
+        self.slot_count.saturating_sub(free)
+    }
+
+    /// The memory budget.
+    #[must_use]
+    pub const fn budget(&self) -> &Arc<Budget> {
+        &self.budget
+    }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,180 @@
+//! Bodies, counted against their limits as they pass.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use tokio::time::Sleep;
+use wasmfn_crds::answer::AnswerReason;
+use wasmtime_wasi_http::Error;
+
+use super::{
+    admission::Permit,
+    answer::AnswerBody,
+    ending::{Failure, Fate},
+    guest::Guest,
+    headers,
+    observe::Watch,
+};
+
+/// The body of a request on its way to the guest. Passing the limit ends the guest.
+pub(super) struct RequestBody<B> {
+    inner: B,
+    left_bytes: u64,
+    limit_bytes: u64,
+    fate: Arc<Fate>,
+}
+
+impl<B> RequestBody<B> {
+    pub(super) const fn new(inner: B, limit_bytes: u64, fate: Arc<Fate>) -> Self {
+        Self {
+            inner,
+            left_bytes: limit_bytes,
+            limit_bytes,
+            fate,
+        }
+    }
+}
+
+/// What a client is told whose request is too large.
+pub(super) fn request_too_large(limit_bytes: u64) -> Failure {
+    Failure::new(
+        AnswerReason::RequestTooLarge,
+        format!("the body of the request is larger than the allowed {limit_bytes} bytes"),
+    )
+}
+
+/// What is said where an answer is too large.
+pub(super) fn response_too_large(limit_bytes: u64) -> Failure {
+    Failure::new(
+        AnswerReason::ResponseTooLarge,
+        format!("the body of the answer is larger than the allowed {limit_bytes} bytes"),
+    )
+}
+
+impl<B> Body for RequestBody<B>
+where
+    B: Body<Data = Bytes, Error = hyper::Error> + Unpin,
+{
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let frame = match ready!(Pin::new(&mut self.inner).poll_frame(context)) {
+            None => return Poll::Ready(None),
+            Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
+            Some(Ok(frame)) => frame,
+        };
+        let length = frame.data_ref().map_or(0, Bytes::len) as u64;
+        match self.left_bytes.checked_sub(length) {
+            Some(left) => {
+                self.left_bytes = left;
+                Poll::Ready(Some(Ok(without_own(frame))))
+            }
+            None => {
+                let limit = self.limit_bytes;
+                self.fate.stop(request_too_large(limit));
+                Poll::Ready(Some(Err(Error::HttpRequestBodySize(Some(limit)))))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// Trailers pass, but for those that belong to wasmfn.
+fn without_own(mut frame: Frame<Bytes>) -> Frame<Bytes> {
+    if let Some(trailers) = frame.trailers_mut() {
+        headers::remove_own(trailers);
+    }
+    frame
+}
+
+/// The body of a guest's answer on its way to the client. It ends as the guest says, or not at
+/// all: what was cut short is never ended as if it were whole.
+pub(super) struct GuestBody {
+    pub(super) inner: AnswerBody,
+    pub(super) left_bytes: u64,
+    pub(super) limit_bytes: u64,
+    pub(super) deadline: Pin<Box<Sleep>>,
+    pub(super) fate: Arc<Fate>,
+    pub(super) guest: Guest,
+    pub(super) is_over: bool,
+    /// Told of the end.
+    pub(super) watch: Option<Watch>,
+    pub(super) _permit: Arc<Permit>,
+}
+
+impl GuestBody {
+    /// Lets `watch` see the end of it.
+    pub(super) fn watched_by(mut self, watch: Watch) -> Self {
+        self.watch = Some(watch);
+        self
+    }
+
+    fn end(&mut self, error: Option<Error>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        self.is_over = true;
+        let Some(error) = error else {
+            self.guest.let_finish();
+            if let Some(watch) = &mut self.watch {
+                watch.complete();
+            }
+            return Poll::Ready(None);
+        };
+        Poll::Ready(Some(Err(error)))
+    }
+}
+
+impl Body for GuestBody {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        if self.is_over {
+            return Poll::Ready(None);
+        }
+        if self.deadline.as_mut().poll(context).is_ready() {
+            self.fate.stop(Failure::new(
+                AnswerReason::Timeout,
+                "the answer was not sent in time",
+            ));
+            return self.end(Some(Error::HttpResponseTimeout));
+        }
+        match ready!(Pin::new(&mut self.inner).poll_frame(context)) {
+            Some(Ok(frame)) => {
+                let length = frame.data_ref().map_or(0, Bytes::len) as u64;
+                let Some(left) = self.left_bytes.checked_sub(length) else {
+                    let limit = self.limit_bytes;
+                    self.fate.stop(response_too_large(limit));
+                    return self.end(Some(Error::HttpResponseBodySize(Some(limit))));
+                };
+                self.left_bytes = left;
+                Poll::Ready(Some(Ok(without_own(frame))))
+            }
+            Some(Err(error)) => self.end(Some(error)),
+            // The stream of a guest that was ended closes like that of one that finished it.
+            None if self.fate.failure().is_some() => self.end(Some(Error::HttpResponseIncomplete)),
+            None => self.end(None),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}

@@ -1,0 +1,72 @@
+//! How a guest ended, written down once and read by both halves of its request.
+
+use std::sync::OnceLock;
+
+use tokio::sync::Notify;
+use wasmfn_crds::answer::AnswerReason;
+
+/// How a guest ended.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Ending {
+    /// It returned.
+    Returned,
+    /// wasmfn answers in its place.
+    Failed(Failure),
+    /// The pool had no slot for the instance after all.
+    NoSlot,
+}
+
+/// Why wasmfn answers instead of the guest.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Failure {
+    pub(super) reason: AnswerReason,
+    /// A sentence for the client: no addresses, no stack traces.
+    pub(super) message: String,
+}
+
+impl Failure {
+    pub(super) fn new(reason: AnswerReason, message: impl Into<String>) -> Self {
+        Self {
+            reason,
+            message: message.into(),
+        }
+    }
+}
+
+/// A request's fate. The first ending stands.
+#[derive(Debug, Default)]
+pub(super) struct Fate {
+    ending: OnceLock<Ending>,
+    stop: Notify,
+}
+
+impl Fate {
+    /// Writes down how the guest ended, unless that is known already.
+    pub(super) fn set(&self, ending: Ending) {
+        let _ = self.ending.set(ending);
+    }
+
+    /// Writes down why the guest has to end, and ends it.
+    pub(super) fn stop(&self, failure: Failure) {
+        self.set(Ending::Failed(failure));
+        self.stop.notify_one();
+    }
+
+    /// Waits until the guest has to end.
+    pub(super) async fn stopped(&self) {
+        self.stop.notified().await;
+    }
+
+    /// How the guest ended; none while it runs.
+    pub(super) fn ending(&self) -> Option<&Ending> {
+        self.ending.get()
+    }
+
+    /// Why wasmfn answers instead of the guest, if it has to.
+    pub(super) fn failure(&self) -> Option<&Failure> {
+        match self.ending() {
+            Some(Ending::Failed(failure)) => Some(failure),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! What happens to one request on the data port.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
+
+use http::{HeaderMap, HeaderValue, Request, Response, header::HOST};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tokio::time::sleep_until;
+use wasmfn_crds::{
+    answer::{AnswerReason, Refusal},
+    names::{FUNCTION_HEADER, TOKEN_HEADER},
+    token::Purpose,
+};
+use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
+
+use super::{
+    admission::{Admission, Admitted},
+    answer::{self, AnswerBody},
+    body::{self, GuestBody, RequestBody},
+    ending::{Ending, Failure, Fate},
+    guest::{self, Host},
+    headers,
+    observe::{Observer, Watch},
+};
+use crate::{
+    function::{Function, FunctionTable},
+    limits::Limits,
+    metrics::Metrics,
+    tokens::Tokens,
+};
+
+/// Whom the port believes, and which function is asked.
+#[derive(Clone, Debug)]
+pub enum Trust {
+    /// Gateways, by their token; they name the function.
+    Gateways(Arc<Tokens>),
+    /// Everyone, who all ask this function.
+    Everyone(String),
+}
+
+/// Serves requests.
+pub struct Handler {
+    functions: Arc<FunctionTable>,
+    admission: Arc<Admission>,
+    trust: Trust,
+    host: Host,
+    metrics: Arc<Metrics>,
+    observer: Option<Observer>,
+    is_closing: AtomicBool,
+    last_arrival: Mutex<Instant>,
+}
+
+impl std::fmt::Debug for Handler {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Handler").finish_non_exhaustive()
+    }
+}
+
+/// Why there is no answer of a guest.
+#[derive(Debug)]
+enum Instead {
+    Refused(Refusal),
+    Failed(Failure),
+    Unauthorized,
+}
+
+impl From<Refusal> for Instead {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<Failure> for Instead {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl Instead {
+    fn answer(&self) -> Response<AnswerBody> {
+        match self {
+            Self::Refused(refusal) => answer::refusal(*refusal),
+            Self::Failed(failure) => answer::failure(failure),
+            Self::Unauthorized => answer::unauthorized(),
+        }
+    }
+
+    const fn word(&self) -> &'static str {
+        match self {
+            Self::Refused(refusal) => refusal.as_str(),
+            Self::Failed(failure) => failure.reason.as_str(),
+            Self::Unauthorized => "Unauthorized",
+        }
+    }
+}
+
+/// A request that may begin, and what to begin it on.
+struct Begun {
+    function: Arc<Function>,
+    admitted: Admitted,
+    request: Request<Incoming>,
+}
+
+impl Handler {
+    /// Serves `functions` to those that `trust` names.
+    #[must_use]
+    pub fn new(
+        functions: Arc<FunctionTable>,
+        admission: Arc<Admission>,
+        trust: Trust,
+        host: Host,
+        metrics: Arc<Metrics>,
+        observer: Option<Observer>,
+    ) -> Self {
+        Self {
+            functions,
+            admission,
+            trust,
+            host,
+            metrics,
+            observer,
+            is_closing: AtomicBool::new(false),
+            last_arrival: Mutex::new(Instant::now()),
+        }
+    }
+
+    /// From now on no request begins.
+    pub fn close(&self) {
+        self.is_closing.store(true, Ordering::Release);
+    }
+
+    /// When the last request came that began, or would have.
+    #[must_use]
+    pub fn last_arrival(&self) -> Instant {
+        *self
+            .last_arrival
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Answers a request.
+    pub async fn handle(&self, request: Request<Incoming>) -> Response<AnswerBody> {
+        let mut watch = Watch::new(&request, Arc::clone(&self.metrics), self.observer.clone());
+        let answered = match self.begin(request, &mut watch) {
+            Ok(begun) => self.run(begun, &mut watch).await,
+            Err(instead) => Err(instead),
+        };
+        match answered {
+            Ok((answer, guest)) => answer.map(|()| guest.watched_by(watch).boxed_unsync()),
+            Err(instead) => {
+                let answer = instead.answer();
+                watch.instead(answer.status(), instead.word());
+                answer
+            }
+        }
+    }
+
+    /// Decides, before anything of the body is read, whether the request may begin.
+    fn begin(&self, request: Request<Incoming>, watch: &mut Watch) -> Result<Begun, Instead> {
+        let function = self.function(request.headers())?;
+        watch.function(&function.id().name);
+        self.note_arrival();
+        if self.is_closing.load(Ordering::Acquire) {
+            return Err(Refusal::Leaving.into());
+        }
+        if headers::wants_upgrade(request.method(), request.headers()) {
+            let message = "connections cannot be upgraded";
+            return Err(Failure::new(AnswerReason::UpgradeRefused, message).into());
+        }
+        if request.uri().authority().is_none() && !request.headers().contains_key(HOST) {
+            let message = "the request must have a `Host`";
+            return Err(Failure::new(AnswerReason::BadRequest, message).into());
+        }
+        let admitted = self.admission.admit(&function)?;
+        let limit = admitted.version.limits().request_bytes;
+        if headers::content_length(request.headers()).is_some_and(|length| length > limit) {
+            return Err(body::request_too_large(limit).into());
+        }
+        Ok(Begun {
+            function,
+            admitted,
+            request,
+        })
+    }
+
+    /// The function that is asked, if the one who asks may.
+    fn function(&self, headers: &HeaderMap) -> Result<Arc<Function>, Instead> {
+        let name = match &self.trust {
+            Trust::Everyone(name) => name.as_str(),
+            Trust::Gateways(tokens) => {
+                let token = headers.get(TOKEN_HEADER).map(HeaderValue::as_bytes);
+                if !tokens.matches(Purpose::Data, token.unwrap_or_default()) {
+                    return Err(Instead::Unauthorized);
+                }
+                headers
+                    .get(FUNCTION_HEADER)
+                    .and_then(|name| name.to_str().ok())
+                    .unwrap_or_default()
+            }
+        };
+        self.functions
+            .find(name)
+            .ok_or(Instead::Refused(Refusal::Unknown))
+    }
+
+    fn note_arrival(&self) {
+        let mut last = self
+            .last_arrival
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        *last = Instant::now();
+    }
+
+    /// Runs the guest until its answer begins.
+    async fn run(
+        &self,
+        begun: Begun,
+        watch: &mut Watch,
+    ) -> Result<(Response<()>, GuestBody), Instead> {
+        let limits = begun.admitted.version.limits().clone();
+        let permit = Arc::clone(&begun.admitted.permit);
+        let deadline = guest::deadline(limits.timeout);
+        let fate = Arc::new(Fate::default());
+        let request = for_guest(begun.request, &limits, &fate);
+        let (mut guest, answer) = guest::start(
+            self.host.clone(),
+            begun.function,
+            begun.admitted,
+            request,
+            deadline,
+            Arc::clone(&fate),
+        );
+        let answer = match answer.await {
+            Ok(Ok(answer)) => for_client(answer, &limits)?,
+            Ok(Err(code)) => {
+                let message = format!("the function gave up with `{code:?}`");
+                return Err(Failure::new(AnswerReason::Trapped, message).into());
+            }
+            Err(_) => {
+                guest.ended().await;
+                return Err(self.without_answer(&fate));
+            }
+        };
+        watch.answers(answer.status());
+        let (head, inner) = answer.into_parts();
+        let body = GuestBody {
+            inner,
+            left_bytes: limits.response_bytes,
+            limit_bytes: limits.response_bytes,
+            deadline: Box::pin(sleep_until(deadline)),
+            fate,
+            guest,
+            is_over: false,
+            watch: None,
+            _permit: permit,
+        };
+        Ok((Response::from_parts(head, ()), body))
+    }
+
+    /// What is said where the guest ended without an answer.
+    fn without_answer(&self, fate: &Fate) -> Instead {
+        match fate.ending() {
+            Some(Ending::Failed(failure)) => failure.clone().into(),
+            Some(Ending::NoSlot) => self.admission.refuse_full().into(),
+            Some(Ending::Returned) | None => {
+                let message = "the function ended without an answer";
+                Failure::new(AnswerReason::Trapped, message).into()
+            }
+        }
+    }
+}
+
+/// The request as the guest gets it: without what belongs to wasmfn, its body counted.
+fn for_guest(
+    request: Request<Incoming>,
+    limits: &Limits,
+    fate: &Arc<Fate>,
+) -> Request<AnswerBody> {
+    let (mut head, body) = request.into_parts();
+    headers::remove_own(&mut head.headers);
+    let body = RequestBody::new(body, limits.request_bytes, Arc::clone(fate));
+    Request::from_parts(head, body.boxed_unsync())
+}
+
+/// The guest's answer as the client gets it, if it is one that may be sent.
+fn for_client(
+    mut answer: Response<HyperOutgoingBody>,
+    limits: &Limits,
+) -> Result<Response<HyperOutgoingBody>, Failure> {
+    let status = answer.status();
+    if !headers::is_final(status) {
+        let message = format!("the function answered with the status {}", status.as_u16());
+        return Err(Failure::new(AnswerReason::InvalidResponse, message));
+    }
+    let limit = limits.response_bytes;
+    if headers::content_length(answer.headers()).is_some_and(|length| length > limit) {
+        return Err(body::response_too_large(limit));
+    }
+    let headers = answer.headers_mut();
+    headers::remove_own(headers);
+    headers::remove_hop_by_hop(headers);
+    Ok(answer)
+}

@@ -1,0 +1,108 @@
+//! Headers that do not pass: those that belong to wasmfn, and those of one connection.
+
+use http::{HeaderMap, HeaderName, Method, StatusCode, header};
+use wasmfn_crds::names::HEADER_PREFIX;
+
+/// Headers that speak of one connection (RFC 9110, 7.6.1), besides those that `Connection` names.
+const HOP_BY_HOP: [HeaderName; 5] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+/// Removes what begins with `wasmfn-`.
+pub(super) fn remove_own(headers: &mut HeaderMap) {
+    let own: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| name.as_str().starts_with(HEADER_PREFIX))
+        .cloned()
+        .collect();
+    for name in own {
+        headers.remove(name);
+    }
+}
+
+/// Removes what speaks of one connection.
+pub(super) fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in named.iter().chain(&HOP_BY_HOP) {
+        headers.remove(name);
+    }
+}
+
+/// Whether a request asks for another protocol on its connection. HTTP/2 may be asked for in vain.
+pub(super) fn wants_upgrade(method: &Method, headers: &HeaderMap) -> bool {
+    let is_upgrade = headers
+        .get(header::UPGRADE)
+        .is_some_and(|value| !value.as_bytes().eq_ignore_ascii_case(b"h2c"));
+    *method == Method::CONNECT || is_upgrade
+}
+
+/// `Content-Length`, if there is one that can be read.
+pub(super) fn content_length(headers: &HeaderMap) -> Option<u64> {
+    headers
+        .get(header::CONTENT_LENGTH)?
+        .to_str()
+        .ok()?
+        .parse()
+        .ok()
+}
+
+/// Whether a guest may answer with this status: a final one.
+pub(super) fn is_final(status: StatusCode) -> bool {
+    (200..600).contains(&status.as_u16())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(name, value)| {
+                (
+                    name.parse::<HeaderName>().unwrap(),
+                    value.parse().unwrap(),
+                )
+            })
+            .collect()
+    }
+
+    #[test]
+    fn own_headers_do_not_pass() {
+        let mut headers = headers(&[("wasmfn-token", "a"), ("wasmfn-x", "b"), ("x-wasmfn", "c")]);
+        remove_own(&mut headers);
+        assert_eq!(headers.len(), 1);
+        assert!(headers.contains_key("x-wasmfn"));
+    }
+
+    #[test]
+    fn headers_of_the_connection_do_not_pass() {
+        let mut headers = headers(&[
+            ("connection", "close, x-mine"),
+            ("x-mine", "1"),
+            ("keep-alive", "5"),
+            ("te", "trailers"),
+        ]);
+        remove_hop_by_hop(&mut headers);
+        assert_eq!(headers.keys().collect::<Vec<_>>(), ["te"]);
+    }
+
+    #[test]
+    fn web_sockets_are_upgrades_and_http2_is_none() {
+        let upgrade = |value| headers(&[("upgrade", value)]);
+        assert!(wants_upgrade(&Method::GET, &upgrade("websocket")));
+        assert!(!wants_upgrade(&Method::GET, &upgrade("h2c")));
+        assert!(!wants_upgrade(&Method::GET, &HeaderMap::new()));
+        assert!(wants_upgrade(&Method::CONNECT, &HeaderMap::new()));
+    }
+}

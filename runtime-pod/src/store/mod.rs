@@ -1,0 +1,29 @@
+//! What outlives a restart of the container, in the pod's emptyDir: the function list and the
+//! bytes of modules. Files are written beside their place and then renamed, so that each is there
+//! as a whole or not at all.
+
+mod functions;
+mod modules;
+
+use std::{
+    fs::{self, File},
+    io::{self, Write},
+    path::Path,
+};
+
+pub use functions::FunctionStore;
+pub use modules::ModuleStore;
+
+/// Writes `bytes` so that `path` holds either what it held or all of them, also after a crash.
+fn write_atomically(path: &Path, bytes: &[&[u8]]) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let temporary = path.with_extension("part");
+    let mut file = File::create(&temporary)?;
+    for part in bytes {
+        file.write_all(part)?;
+    }
+    file.sync_all()?;
+    drop(file);
+    fs::rename(&temporary, path)?;
+    File::open(folder)?.sync_all()
+}
