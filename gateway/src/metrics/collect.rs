@@ -1,0 +1,129 @@
+use std::{
+    fmt::Error,
+    sync::{Arc, PoisonError},
+};
+
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric},
+    metrics::{MetricType, exemplar::Exemplar},
+    registry::Unit,
+};
+
+use super::GatewayMetrics;
+use crate::{routes::Function, world::World};
+
+/// No exemplars.
+const NONE: Option<&Exemplar<[(&str, &str); 0], f64>> = None;
+
+/// What is read at each scrape.
+#[derive(Debug)]
+pub(super) struct Collected {
+    pub(super) metrics: Arc<GatewayMetrics>,
+    pub(super) world: Arc<World>,
+}
+
+impl Collector for Collected {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), Error> {
+        let routes = self.world.routes();
+        let mut functions: Vec<&Arc<Function>> = routes.functions().collect();
+        functions.sort_by(|left, right| left.id.cmp(&right.id));
+        self.unrouted(&mut encoder)?;
+        requests(&mut encoder, &functions)?;
+        gauge(
+            &mut encoder,
+            "in_flight",
+            "Requests passed on and not answered in full",
+            &functions,
+            |function| function.counts.in_flight(),
+        )?;
+        gauge(
+            &mut encoder,
+            "queued",
+            "Requests that wait for a pod",
+            &functions,
+            |function| function.counts.queued(),
+        )?;
+        durations(&mut encoder, &functions)
+    }
+}
+
+impl Collected {
+    fn unrouted(&self, encoder: &mut DescriptorEncoder) -> Result<(), Error> {
+        let unrouted = self
+            .metrics
+            .unrouted
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let help = "Requests answered before a function was found for them";
+        let mut family = encoder.encode_descriptor("unrouted", help, None, MetricType::Counter)?;
+        for ((entrance, reason), count) in unrouted {
+            family
+                .encode_family(&[("entrance", entrance), ("reason", reason)])?
+                .encode_counter(&count, NONE)?;
+        }
+        Ok(())
+    }
+}
+
+fn requests(encoder: &mut DescriptorEncoder, functions: &[&Arc<Function>]) -> Result<(), Error> {
+    let help = "Requests answered, by class of status and wasmfn's reason";
+    let mut family = encoder.encode_descriptor("requests", help, None, MetricType::Counter)?;
+    for function in functions {
+        for ((class, reason), count) in function.metrics.answers() {
+            let class = format!("{class}xx");
+            let [namespace, name] = labels(function);
+            family
+                .encode_family(&[
+                    namespace,
+                    name,
+                    ("code", class.as_str()),
+                    ("reason", reason.as_str()),
+                ])?
+                .encode_counter(&count, NONE)?;
+        }
+    }
+    Ok(())
+}
+
+fn gauge(
+    encoder: &mut DescriptorEncoder,
+    name: &str,
+    help: &str,
+    functions: &[&Arc<Function>],
+    value: impl Fn(&Function) -> u32,
+) -> Result<(), Error> {
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    for function in functions {
+        family
+            .encode_family(&labels(function))?
+            .encode_gauge(&i64::from(value(function)))?;
+    }
+    Ok(())
+}
+
+fn durations(encoder: &mut DescriptorEncoder, functions: &[&Arc<Function>]) -> Result<(), Error> {
+    let help = "From the head of a request to the last byte of its answer";
+    let mut family = encoder.encode_descriptor(
+        "request_duration",
+        help,
+        Some(&Unit::Seconds),
+        MetricType::Histogram,
+    )?;
+    for function in functions {
+        if function.counts.ever_counted() {
+            let labels = labels(function);
+            let encoder = family.encode_family(&labels)?;
+            function.metrics.duration.encode(encoder)?;
+        }
+    }
+    Ok(())
+}
+
+fn labels(function: &Function) -> [(&'static str, &str); 2] {
+    [
+        ("namespace", function.id.namespace.as_str()),
+        ("function", function.id.name.as_str()),
+    ]
+}

@@ -1,0 +1,17 @@
+//! Bodies: what clients send, kept as far as another pod may need it, and what they get.
+
+mod answer;
+mod attempt;
+mod budget;
+mod held;
+
+#[cfg(test)]
+mod tests;
+
+pub use answer::{AnswerBody, Ended, Following};
+pub use attempt::{AttemptBody, Progress};
+pub use budget::Budget;
+pub use held::{HeldBody, KEPT_BYTES};
+
+/// Any error of a body.
+pub type BodyError = Box<dyn std::error::Error + Send + Sync>;

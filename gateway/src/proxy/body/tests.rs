@@ -1,0 +1,133 @@
+use std::{convert::Infallible, pin::Pin, task::Poll};
+
+use bytes::Bytes;
+use futures::{SinkExt, channel::mpsc};
+use http_body::{Body, Frame};
+use http_body_util::{BodyExt, Full, StreamBody};
+
+use super::*;
+
+const BUDGET: usize = 1 << 20;
+
+/// A body of unknown length, fed by hand.
+fn fed() -> (
+    mpsc::Sender<Result<Frame<Bytes>, Infallible>>,
+    impl Body<Data = Bytes, Error = Infallible> + Send + 'static,
+) {
+    let (sender, receiver) = mpsc::channel(16);
+    (sender, StreamBody::new(receiver))
+}
+
+async fn feed(sender: &mut mpsc::Sender<Result<Frame<Bytes>, Infallible>>, bytes: usize) {
+    let frame = Frame::data(Bytes::from(vec![7; bytes]));
+    sender.send(Ok(frame)).await.unwrap();
+}
+
+/// Bytes that an attempt gives without waiting, and whether it has ended.
+async fn available(attempt: &mut AttemptBody) -> (usize, bool) {
+    let mut bytes = 0;
+    loop {
+        let polled = futures::poll!(std::future::poll_fn(|context| {
+            Pin::new(&mut *attempt).poll_frame(context)
+        }));
+        match polled {
+            Poll::Pending => return (bytes, false),
+            Poll::Ready(None) => return (bytes, true),
+            Poll::Ready(Some(frame)) => bytes += frame.unwrap().into_data().unwrap().len(),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_short_body_is_kept_whole_for_another_pod() {
+    let budget = Budget::new(BUDGET);
+    let held = HeldBody::new(Full::new(Bytes::from_static(b"hello")), &budget);
+    assert!(!held.is_long());
+    assert_eq!(budget.free(), BUDGET - 5);
+    for _ in 0..3 {
+        let attempt = held.attempt();
+        let progress = attempt.progress();
+        assert_eq!(attempt.size_hint().exact(), Some(5));
+        assert!(!progress.is_done());
+        assert_eq!(attempt.collect().await.unwrap().to_bytes(), "hello");
+        assert!(progress.is_done());
+        assert!(held.is_whole());
+    }
+    held.settle();
+    assert_eq!(budget.free(), BUDGET);
+}
+
+#[tokio::test]
+async fn a_long_body_stops_until_a_pod_has_begun() {
+    let budget = Budget::new(BUDGET);
+    let (mut sender, body) = fed();
+    let held = HeldBody::new(body, &budget);
+    assert!(held.is_long());
+    for _ in 0..3 {
+        feed(&mut sender, KEPT_BYTES / 2).await;
+    }
+    let mut first = held.attempt();
+    assert_eq!(available(&mut first).await, (KEPT_BYTES, false));
+    let mut second = held.attempt();
+    assert_eq!(available(&mut second).await, (KEPT_BYTES, false));
+    let superseded = futures::poll!(first.frame());
+    assert!(matches!(superseded, Poll::Ready(Some(Err(_)))));
+    assert!(held.is_whole());
+    (held.opener())();
+    drop(sender);
+    assert_eq!(available(&mut second).await, (KEPT_BYTES / 2, true));
+    assert!(!held.is_whole(), "more was passed on than is kept");
+    assert!(second.progress().is_done());
+}
+
+#[tokio::test]
+async fn without_budget_nothing_is_read_before_a_pod_has_begun() {
+    let budget = Budget::new(10);
+    let (mut sender, body) = fed();
+    let held = HeldBody::new(body, &budget);
+    assert!(held.is_long());
+    feed(&mut sender, 1).await;
+    let mut attempt = held.attempt();
+    assert_eq!(available(&mut attempt).await, (0, false));
+    assert_eq!(budget.free(), 10);
+    held.open();
+    assert_eq!(available(&mut attempt).await, (1, false));
+}
+
+#[tokio::test]
+async fn a_pod_that_waits_for_the_rest_is_woken() {
+    let (mut sender, body) = fed();
+    let held = HeldBody::new(body, &Budget::new(0));
+    feed(&mut sender, 3).await;
+    let mut attempt = held.attempt();
+    let waiting = tokio::spawn(async move { attempt.frame().await.unwrap().unwrap() });
+    tokio::task::yield_now().await;
+    held.open();
+    assert_eq!(waiting.await.unwrap().into_data().unwrap().len(), 3);
+}
+
+#[tokio::test]
+async fn a_client_that_is_gone_ends_the_attempt() {
+    let (_sender, body) = fed();
+    let held = HeldBody::new(body, &Budget::new(BUDGET));
+    let mut attempt = held.attempt();
+    let waiting = tokio::spawn(async move { attempt.frame().await });
+    tokio::task::yield_now().await;
+    drop(held);
+    assert!(waiting.await.unwrap().unwrap().is_err());
+}
+
+#[tokio::test]
+async fn trailers_are_kept_as_well() {
+    let (mut sender, body) = fed();
+    let held = HeldBody::new(body, &Budget::new(BUDGET));
+    feed(&mut sender, 1).await;
+    let trailers = [("x-sum".parse().unwrap(), "1".parse().unwrap())];
+    let frame = Frame::trailers(trailers.into_iter().collect());
+    sender.send(Ok(frame)).await.unwrap();
+    drop(sender);
+    for _ in 0..2 {
+        let collected = held.attempt().collect().await.unwrap();
+        assert_eq!(collected.trailers().unwrap()["x-sum"], "1");
+    }
+}

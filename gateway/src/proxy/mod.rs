@@ -1,0 +1,172 @@
+//! From a client's request to its answer.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, header, request::Parts};
+use http_body::Body;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use wasmfn_crds::{
+    answer::AnswerReason,
+    names::{FUNCTION_HEADER, REASON_HEADER, TOKEN_HEADER},
+};
+
+use crate::{
+    answer::Answer,
+    metrics::{GatewayMetrics, Timing},
+    routes::{Entrance, Route},
+    token::Tokens,
+    world::World,
+};
+
+pub mod body;
+mod dispatch;
+pub mod head;
+pub mod headers;
+mod outgoing;
+mod pick;
+mod round;
+
+use body::{AnswerBody, Budget, HeldBody};
+use outgoing::Outgoing;
+
+/// What all requests share.
+#[derive(Debug)]
+pub struct Gateway {
+    /// Functions and pods.
+    pub world: Arc<World>,
+    /// What pods ask for.
+    pub tokens: Arc<Tokens>,
+    /// What may be kept of bodies.
+    pub budget: Budget,
+    /// What has happened.
+    pub metrics: Arc<GatewayMetrics>,
+    leaving: AtomicBool,
+}
+
+impl Gateway {
+    /// A gateway that keeps at most `max_queued_bytes` of bodies.
+    #[must_use]
+    pub fn new(world: Arc<World>, tokens: Arc<Tokens>, max_queued_bytes: usize) -> Self {
+        Self {
+            world,
+            tokens,
+            budget: Budget::new(max_queued_bytes),
+            metrics: Arc::default(),
+            leaving: AtomicBool::new(false),
+        }
+    }
+
+    /// From now on connections are told to close.
+    pub fn leave(&self) {
+        self.leaving.store(true, Ordering::Release);
+    }
+
+    /// Whether it was told to go.
+    #[must_use]
+    pub fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Acquire)
+    }
+
+    /// Answers a request that came in by `entrance` from `peer`.
+    pub async fn answer(
+        &self,
+        entrance: Entrance,
+        peer: SocketAddr,
+        request: Request<Incoming>,
+    ) -> Response<AnswerBody> {
+        let is_head = request.method() == Method::HEAD;
+        let version = request.version();
+        let (parts, body) = request.into_parts();
+        let mut response = match self.route(entrance, &parts) {
+            Ok((route, authority)) => {
+                let outgoing = self.outgoing(parts, body, &route, &authority, peer);
+                self.serve(route, outgoing).await
+            }
+            Err(answer) => {
+                self.metrics.unrouted(entrance, answer.reason);
+                Err(answer)
+            }
+        }
+        .unwrap_or_else(|answer| own(&answer, is_head));
+        if self.is_leaving() && version < http::Version::HTTP_2 {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(header::CONNECTION, close);
+        }
+        response
+    }
+
+    fn route(&self, entrance: Entrance, parts: &Parts) -> Result<(Arc<Route>, String), Answer> {
+        let addressee = head::check(parts)?;
+        let routes = self.world.routes();
+        routes
+            .find(entrance, &addressee.host, parts.uri.path())
+            .map(|route| (route.clone(), addressee.authority))
+            .ok_or_else(|| {
+                Answer::new(
+                    AnswerReason::NotFound,
+                    "no function answers for this host and path",
+                )
+            })
+    }
+
+    fn outgoing(
+        &self,
+        mut parts: Parts,
+        body: Incoming,
+        route: &Route,
+        authority: &str,
+        peer: SocketAddr,
+    ) -> Outgoing {
+        let protocol = outgoing::protocol(&parts.headers);
+        headers::of_request(&mut parts.headers, authority, peer.ip());
+        let id = &route.function.id;
+        if let Ok(name) = HeaderValue::from_str(&id.name) {
+            parts.headers.insert(FUNCTION_HEADER, name);
+        }
+        parts
+            .headers
+            .insert(TOKEN_HEADER, self.tokens.data(&id.namespace));
+        let body = (!body.is_end_stream()).then(|| HeldBody::new(body, &self.budget));
+        Outgoing::new(parts, body, protocol)
+    }
+
+    async fn serve(
+        &self,
+        route: Arc<Route>,
+        outgoing: Outgoing,
+    ) -> Result<Response<AnswerBody>, Answer> {
+        let function = route.function.clone();
+        let timing = Timing::start(function.clone());
+        let answered = self.dispatch(route, outgoing, timing).await;
+        let (status, reason) = match &answered {
+            Ok(response) => (
+                response.status().as_u16(),
+                response
+                    .headers()
+                    .get(REASON_HEADER)
+                    .and_then(|reason| reason.to_str().ok()),
+            ),
+            Err(answer) => (answer.reason.status(), Some(answer.reason.as_str())),
+        };
+        function.metrics.answered(status, reason);
+        answered
+    }
+}
+
+fn own(answer: &Answer, is_head: bool) -> Response<AnswerBody> {
+    answer.response().map(|body| {
+        AnswerBody::Own(if is_head {
+            Full::new(Bytes::new())
+        } else {
+            body
+        })
+    })
+}

@@ -1,0 +1,102 @@
+use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version, header, request::Parts};
+
+use super::body::{AttemptBody, HeldBody};
+use crate::{proxy::headers::wants_trailers, upstream::Protocol};
+
+/// A request as pods get it, as often as it takes.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    protocol: Protocol,
+    /// The body, if there is one.
+    pub(super) body: Option<HeldBody>,
+}
+
+/// How a request with these headers travels: trailers that nobody announced need HTTP/2.
+pub(super) fn protocol(headers: &HeaderMap) -> Protocol {
+    if wants_trailers(headers) || headers.contains_key(header::TRAILER) {
+        Protocol::Http2
+    } else {
+        Protocol::Http1
+    }
+}
+
+impl Outgoing {
+    pub(super) fn new(parts: Parts, body: Option<HeldBody>, protocol: Protocol) -> Self {
+        Self {
+            method: parts.method,
+            uri: parts.uri,
+            headers: parts.headers,
+            protocol,
+            body,
+        }
+    }
+
+    pub(super) const fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    /// Whether sending it twice does what sending it once does (RFC 9110, 9.2.2).
+    pub(super) fn is_idempotent(&self) -> bool {
+        self.method.is_idempotent()
+    }
+
+    /// Whether all of it could be sent to another pod.
+    pub(super) fn is_whole(&self) -> bool {
+        self.body.as_ref().is_none_or(HeldBody::is_whole)
+    }
+
+    /// Whether the client broke off while it sent.
+    pub(super) fn has_failed(&self) -> bool {
+        self.body.as_ref().is_some_and(HeldBody::has_failed)
+    }
+
+    /// The request for one more pod. Ends the attempt before.
+    pub(super) fn attempt(&self) -> Request<AttemptBody> {
+        let body = self
+            .body
+            .as_ref()
+            .map_or_else(AttemptBody::empty, HeldBody::attempt);
+        let mut request = Request::new(body);
+        *request.method_mut() = self.method.clone();
+        *request.headers_mut() = self.headers.clone();
+        match self.protocol {
+            Protocol::Http1 => self.finish_http1(&mut request),
+            Protocol::Http2 => self.finish_http2(&mut request),
+        }
+        request
+    }
+
+    fn finish_http1(&self, request: &mut Request<AttemptBody>) {
+        *request.version_mut() = Version::HTTP_11;
+        *request.uri_mut() = origin(&self.uri);
+        if let Some(body) = self.body.as_ref().filter(|body| body.is_long()) {
+            // The pod answers 100 when it begins to read, and then gets the rest.
+            request
+                .headers_mut()
+                .insert(header::EXPECT, HeaderValue::from_static("100-continue"));
+            let open = body.opener();
+            hyper::ext::on_informational(request, move |_| open());
+        }
+    }
+
+    fn finish_http2(&self, request: &mut Request<AttemptBody>) {
+        *request.version_mut() = Version::HTTP_2;
+        let host = request.headers_mut().remove(header::HOST);
+        let authority = host.as_ref().map_or(&b""[..], HeaderValue::as_bytes);
+        let mut parts = origin(&self.uri).into_parts();
+        parts.scheme = Some(http::uri::Scheme::HTTP);
+        parts.authority = authority.try_into().ok();
+        if let Ok(uri) = Uri::from_parts(parts) {
+            *request.uri_mut() = uri;
+        }
+    }
+}
+
+/// Path and query alone.
+fn origin(uri: &Uri) -> Uri {
+    uri.path_and_query()
+        .map_or_else(Uri::default, |path| Uri::from(path.clone()))
+}

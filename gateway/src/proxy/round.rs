@@ -1,0 +1,225 @@
+//! One round: the request is offered to one pod after another until one begins it.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use http::Response;
+use wasmfn_crds::{
+    answer::{AnswerReason, Refusal},
+    hosts::FunctionKey,
+    names::REFUSED_HEADER,
+};
+
+use super::{Outgoing, pick::pick};
+use crate::{
+    answer::Answer,
+    endpoints::{Backends, Load, Pod},
+    upstream::{Connection, PodBody, SendError},
+};
+
+/// Pods that one round tries at most: beyond, waiting is better than asking.
+const PODS_MOST: usize = 6;
+/// Time in which a ready pod takes a connection.
+const CONNECT: Duration = Duration::from_secs(1);
+/// Time in which a starting pod takes a connection, before it is tried anew: its network may have
+/// come up since.
+const CONNECT_STARTING: Duration = Duration::from_millis(200);
+/// A pod that has not refused within this time has begun: it refuses before it does anything else.
+const BEGUN_AFTER: Duration = Duration::from_millis(20);
+/// A pod that has not refused within this time gets the rest of the body, whether or not it has
+/// said that it reads.
+const OPEN_AFTER: Duration = Duration::from_millis(250);
+
+/// What came of a round.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// A pod has answered.
+    Answered(Box<Response<PodBody>>, Load),
+    /// The gateway answers.
+    Own(Answer),
+    /// No pod has begun it.
+    Nobody(Refusals),
+}
+
+/// Why no pod has begun it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Refusals {
+    /// A pod said that no version can be loaded.
+    pub(super) failed: bool,
+    /// A pod said something that time may change.
+    pub(super) passing: bool,
+}
+
+impl Refusals {
+    fn add(&mut self, refusal: Option<Refusal>) {
+        match refusal {
+            Some(Refusal::Failed) => self.failed = true,
+            Some(Refusal::Unknown | Refusal::Loading | Refusal::Full | Refusal::Leaving) | None => {
+                self.passing = true;
+            }
+        }
+    }
+
+    /// Whether waiting is of no use.
+    pub(super) const fn are_final(self) -> bool {
+        self.failed && !self.passing
+    }
+}
+
+/// What became of the request in one pod.
+enum Attempt {
+    Answered(Box<Response<PodBody>>, Load),
+    Refused(Option<Refusal>),
+    Unreachable,
+    Lost,
+}
+
+/// Offers the request to pods. `begun` is called once a pod seems to have begun it.
+pub(super) async fn round(
+    backends: &Backends,
+    function: &FunctionKey,
+    outgoing: &Outgoing,
+    timeout: Duration,
+    mut begun: impl FnMut(),
+) -> Outcome {
+    let mut tried: Vec<Arc<Pod>> = Vec::new();
+    let mut refusals = Refusals::default();
+    let mut lost = false;
+    while tried.len() < PODS_MOST {
+        let Some(picked) = pick(backends, function, &tried, Instant::now()) else {
+            break;
+        };
+        let pod = picked.pod;
+        tried.push(pod.clone());
+        let connect = if picked.starting {
+            CONNECT_STARTING
+        } else {
+            CONNECT
+        };
+        let attempted = tokio::time::timeout(timeout, attempt(&pod, outgoing, connect, &mut begun));
+        match attempted.await {
+            Ok(Attempt::Answered(response, load)) => {
+                pod.note_accepted(function);
+                return Outcome::Answered(response, load);
+            }
+            Ok(Attempt::Refused(refusal)) => {
+                tracing::debug!(pod = %pod.address, ?refusal, %function, "refused");
+                pod.note_refused(function, Instant::now());
+                refusals.add(refusal);
+            }
+            Ok(Attempt::Unreachable) => pod.note_unreachable(Instant::now()),
+            Ok(Attempt::Lost) => {
+                pod.note_unreachable(Instant::now());
+                if outgoing.has_failed() {
+                    return own(AnswerReason::BadRequest, "the request broke off");
+                }
+                // Once: a request that ends pods must not end them all.
+                if lost || !outgoing.is_idempotent() || !outgoing.is_whole() {
+                    return own(
+                        AnswerReason::PodLost,
+                        "the pod went away with the request inside",
+                    );
+                }
+                lost = true;
+            }
+            Err(_) => {
+                return own(
+                    AnswerReason::Timeout,
+                    "the pod did not answer within the function's time",
+                );
+            }
+        }
+        if !outgoing.is_whole() {
+            return own(
+                AnswerReason::NoCapacity,
+                "the pod gave the request back after its body had been passed on",
+            );
+        }
+    }
+    if lost {
+        return own(
+            AnswerReason::PodLost,
+            "the pod went away with the request inside, and no other could begin it",
+        );
+    }
+    Outcome::Nobody(refusals)
+}
+
+fn own(reason: AnswerReason, message: &str) -> Outcome {
+    Outcome::Own(Answer::new(reason, message))
+}
+
+async fn attempt(
+    pod: &Arc<Pod>,
+    outgoing: &Outgoing,
+    connect: Duration,
+    begun: &mut impl FnMut(),
+) -> Attempt {
+    let load = Load::new(pod.clone());
+    let mut request = outgoing.attempt();
+    loop {
+        let connecting = pod.upstream.connection(outgoing.protocol(), connect);
+        let connection = match connecting.await {
+            Ok(connection) => connection,
+            Err(error) => {
+                tracing::debug!(
+                    pod = %pod.address,
+                    error = &error as &dyn std::error::Error,
+                    "not reached"
+                );
+                return Attempt::Unreachable;
+            }
+        };
+        let used = connection.is_used();
+        match send(connection, request, outgoing, begun).await {
+            Ok(response) => {
+                return match refusal(&response) {
+                    Some(refusal) => Attempt::Refused(refusal),
+                    None => Attempt::Answered(Box::new(response), load),
+                };
+            }
+            // The pod closed an idle connection: that says nothing about the pod.
+            Err(SendError::NotSent(unsent)) if used => request = *unsent,
+            Err(SendError::NotSent(_)) => return Attempt::Unreachable,
+            Err(SendError::Lost(error)) => {
+                tracing::debug!(
+                    pod = %pod.address,
+                    error = &error as &dyn std::error::Error,
+                    "lost"
+                );
+                return Attempt::Lost;
+            }
+        }
+    }
+}
+
+async fn send(
+    connection: Connection,
+    request: http::Request<super::body::AttemptBody>,
+    outgoing: &Outgoing,
+    begun: &mut impl FnMut(),
+) -> Result<Response<PodBody>, SendError> {
+    let sending = connection.send(request);
+    tokio::pin!(sending);
+    tokio::select! {
+        biased;
+        answered = &mut sending => return answered,
+        () = tokio::time::sleep(BEGUN_AFTER) => begun(),
+    }
+    if let Some(body) = &outgoing.body {
+        tokio::select! {
+            biased;
+            answered = &mut sending => return answered,
+            () = tokio::time::sleep(OPEN_AFTER.saturating_sub(BEGUN_AFTER)) => body.open(),
+        }
+    }
+    sending.await
+}
+
+/// Whether a pod's answer says that it did not begin; the word, if this version knows it.
+fn refusal(response: &Response<PodBody>) -> Option<Option<Refusal>> {
+    let word = response.headers().get(REFUSED_HEADER)?;
+    Some(word.to_str().ok().and_then(Refusal::parse))
+}

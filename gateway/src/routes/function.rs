@@ -1,0 +1,45 @@
+use std::sync::Arc;
+
+use wasmfn_crds::hosts::FunctionKey;
+use wasmfn_report::FunctionId;
+
+use crate::{
+    counts::{Counts, Crossings},
+    metrics::FunctionMetrics,
+    queue::Queue,
+};
+
+/// What a function has at this gateway as long as the object lives, whatever changes in it.
+#[derive(Debug)]
+pub struct Function {
+    /// Which object.
+    pub id: FunctionId,
+    /// Its requests, counted.
+    pub counts: Arc<Counts>,
+    /// Its requests that wait.
+    pub queue: Arc<Queue>,
+    /// What became of its requests.
+    pub metrics: FunctionMetrics,
+}
+
+impl Function {
+    /// A function without requests.
+    #[must_use]
+    pub fn new(id: FunctionId, crossings: Crossings) -> Self {
+        Self {
+            id,
+            counts: Arc::new(Counts::new(crossings)),
+            queue: Arc::default(),
+            metrics: FunctionMetrics::default(),
+        }
+    }
+
+    /// Its namespace and name.
+    #[must_use]
+    pub fn key(&self) -> FunctionKey {
+        FunctionKey {
+            namespace: self.id.namespace.clone(),
+            name: self.id.name.clone(),
+        }
+    }
+}

@@ -1,0 +1,75 @@
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::Exclusive;
+use crate::proxy::body::Progress;
+
+/// The body of a pod's answer. Read to its end, it gives its connection back; dropped before, it
+/// ends the request in the pod.
+#[derive(Debug)]
+pub struct PodBody {
+    body: Incoming,
+    exclusive: Option<(Exclusive, Progress)>,
+}
+
+impl PodBody {
+    pub(super) fn exclusive(body: Incoming, connection: Exclusive, sent: Progress) -> Self {
+        let mut this = Self {
+            body,
+            exclusive: Some((connection, sent)),
+        };
+        if this.body.is_end_stream() {
+            this.give_back();
+        }
+        this
+    }
+
+    pub(super) const fn shared(body: Incoming) -> Self {
+        Self {
+            body,
+            exclusive: None,
+        }
+    }
+
+    /// A connection on which the request is still being sent is not free: it is closed.
+    fn give_back(&mut self) {
+        if let Some((connection, sent)) = self.exclusive.take()
+            && sent.is_done()
+        {
+            connection.park();
+        }
+    }
+}
+
+impl Body for PodBody {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        match &frame {
+            None => self.give_back(),
+            Some(Ok(_)) if self.body.is_end_stream() => self.give_back(),
+            Some(Ok(_)) => {}
+            Some(Err(_)) => self.exclusive = None,
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
