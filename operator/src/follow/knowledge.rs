@@ -1,0 +1,249 @@
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::{Arc, Mutex, MutexGuard},
+    time::{Duration, Instant},
+};
+
+use wasmfn_crds::hosts::FunctionKey;
+use wasmfn_report::{GatewayLine, RuntimeLine};
+
+use super::{GatewayView, RuntimeView};
+use crate::wake::Wakes;
+
+/// Demand that comes after less than this counts as one with what was before.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// A pod, and no other one of its name.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct PodId {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its UID.
+    pub uid: String,
+}
+
+/// Demand for a function over all gateways.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Demand {
+    /// Requests in flight and waiting.
+    pub requests: u64,
+    /// When there last were any, as far as was heard; now, while there are some.
+    pub last: Option<Instant>,
+}
+
+/// All that runtime pods and gateways have said, and who is to look at it.
+#[derive(Debug)]
+pub struct Knowledge {
+    said: Mutex<Said>,
+    functions: Arc<Wakes<FunctionKey>>,
+    namespaces: Arc<Wakes<String>>,
+}
+
+#[derive(Debug, Default)]
+struct Said {
+    runtimes: HashMap<PodId, RuntimeView>,
+    gateways: HashMap<PodId, GatewayView>,
+    last_demand: HashMap<FunctionKey, Instant>,
+    demand_known_since: Option<Instant>,
+    lines: u64,
+}
+
+impl Knowledge {
+    /// Nothing is known yet. News has its functions looked at again through `functions`, and the
+    /// scale of its namespaces through `namespaces`.
+    #[must_use]
+    pub fn new(functions: Arc<Wakes<FunctionKey>>, namespaces: Arc<Wakes<String>>) -> Self {
+        Self {
+            said: Mutex::default(),
+            functions,
+            namespaces,
+        }
+    }
+
+    /// A runtime pod opened its stream.
+    pub fn runtime_opened(&self, pod: &PodId) {
+        self.lock().runtime(pod).opened();
+    }
+
+    /// A runtime pod's stream has ended.
+    pub fn runtime_closed(&self, pod: &PodId) {
+        if let Some(view) = self.lock().runtimes.get_mut(pod) {
+            view.closed();
+        }
+    }
+
+    /// A runtime pod said something.
+    pub fn runtime_said(&self, pod: &PodId, line: RuntimeLine) {
+        let changed = {
+            let mut said = self.lock();
+            said.lines += 1;
+            let order = said.lines;
+            said.runtime(pod).take(line, order)
+        };
+        self.look_at(changed);
+    }
+
+    /// A runtime pod is there no more.
+    pub fn runtime_gone(&self, pod: &PodId) {
+        let view = self.lock().runtimes.remove(pod);
+        self.look_at(view.iter().flat_map(RuntimeView::functions).cloned());
+    }
+
+    /// A gateway is there, ready or not.
+    pub fn gateway_seen(&self, pod: &PodId, ready: bool, now: Instant) {
+        let mut said = self.lock();
+        said.gateways.entry(pod.clone()).or_default().ready = ready;
+        self.note_known(&mut said, now);
+    }
+
+    /// A gateway opened its stream.
+    pub fn gateway_opened(&self, pod: &PodId) {
+        if let Some(view) = self.lock().gateways.get_mut(pod) {
+            view.opened();
+        }
+    }
+
+    /// A gateway's stream has ended.
+    pub fn gateway_closed(&self, pod: &PodId, now: Instant) {
+        if let Some(view) = self.lock().gateways.get_mut(pod) {
+            view.closed(now);
+        }
+    }
+
+    /// A gateway said something.
+    pub fn gateway_said(&self, pod: &PodId, line: GatewayLine, now: Instant) {
+        let mut said = self.lock();
+        let Some(view) = said.gateways.get_mut(pod) else {
+            return;
+        };
+        let changed = view.take(line);
+        let turned = said.note_demand(&changed, now);
+        self.note_known(&mut said, now);
+        drop(said);
+        self.namespaces
+            .wake_all(changed.into_iter().map(|key| key.namespace));
+        self.functions.wake_all(turned);
+    }
+
+    /// A gateway is there no more, and with it what it held.
+    pub fn gateway_gone(&self, pod: &PodId, now: Instant) {
+        let mut said = self.lock();
+        let Some(view) = said.gateways.remove(pod) else {
+            return;
+        };
+        let held: Vec<FunctionKey> = view
+            .functions()
+            .filter(|key| view.demand(key, "") > 0)
+            .cloned()
+            .collect();
+        for key in &held {
+            said.last_demand.insert(key.clone(), now);
+        }
+        self.note_known(&mut said, now);
+        drop(said);
+        self.look_at(held);
+    }
+
+    /// What a runtime pod has said so far.
+    #[must_use]
+    pub fn runtime(&self, pod: &PodId) -> Option<RuntimeView> {
+        self.lock().runtimes.get(pod).cloned()
+    }
+
+    /// Reads what a runtime pod has said, without copying it.
+    pub fn with_runtime<T>(&self, pod: &PodId, read: impl FnOnce(&RuntimeView) -> T) -> Option<T> {
+        self.lock().runtimes.get(pod).map(read)
+    }
+
+    /// Demand for a function.
+    #[must_use]
+    pub fn demand(&self, function: &FunctionKey, uid: &str, now: Instant) -> Demand {
+        let said = self.lock();
+        let requests = said.demand(function, uid, now);
+        let last = if requests > 0 {
+            Some(now)
+        } else {
+            said.last_demand.get(function).copied()
+        };
+        Demand { requests, last }
+    }
+
+    /// Since when the demand at every gateway has been known; unset while it is not.
+    #[must_use]
+    pub fn demand_known_since(&self) -> Option<Instant> {
+        self.lock().demand_known_since
+    }
+
+    /// A function is there no more.
+    pub fn forget(&self, function: &FunctionKey) {
+        self.lock().last_demand.remove(function);
+    }
+
+    fn look_at(&self, changed: impl IntoIterator<Item = FunctionKey>) {
+        let changed: Vec<FunctionKey> = changed.into_iter().collect();
+        let namespaces: BTreeSet<String> =
+            changed.iter().map(|key| key.namespace.clone()).collect();
+        self.namespaces.wake_all(namespaces);
+        self.functions.wake_all(changed);
+    }
+
+    /// Notes whether every gateway that takes requests has told its full picture.
+    fn note_known(&self, said: &mut Said, now: Instant) {
+        let any = said.gateways.values().any(|view| view.synced);
+        let all = said
+            .gateways
+            .values()
+            .all(|view| view.synced || !view.ready);
+        let before = said.demand_known_since;
+        said.demand_known_since = (any && all).then(|| before.unwrap_or(now));
+        if before.is_some() != said.demand_known_since.is_some() {
+            let namespaces: BTreeSet<String> = said
+                .runtimes
+                .keys()
+                .map(|pod| pod.namespace.clone())
+                .collect();
+            self.namespaces.wake_all(namespaces);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Said> {
+        self.said
+            .lock()
+            .expect("no code that holds this lock panics")
+    }
+}
+
+impl Said {
+    fn runtime(&mut self, pod: &PodId) -> &mut RuntimeView {
+        self.runtimes
+            .entry(pod.clone())
+            .or_insert_with(|| RuntimeView::new(&pod.namespace))
+    }
+
+    fn demand(&self, function: &FunctionKey, uid: &str, now: Instant) -> u64 {
+        self.gateways
+            .values()
+            .filter(|view| view.counts(now))
+            .map(|view| view.demand(function, uid))
+            .sum()
+    }
+
+    /// Notes when there was demand; says for which functions it came after a pause. That it has
+    /// ended is found out when the idle time is over.
+    fn note_demand(&mut self, changed: &[FunctionKey], now: Instant) -> Vec<FunctionKey> {
+        let mut began = Vec::new();
+        for key in changed {
+            let demand = self.demand(key, "", now) > 0;
+            let before = self.last_demand.get(key).copied();
+            if demand && before.is_none_or(|before| now - before >= PAUSE) {
+                began.push(key.clone());
+            }
+            if demand || before.is_some() {
+                self.last_demand.insert(key.clone(), now);
+            }
+        }
+        began
+    }
+}

@@ -1,0 +1,18 @@
+//! Listens to what runtime pods and gateways say about themselves.
+//!
+//! One task for each pod ([`stream`]) reads its state stream; [`Knowledge`] keeps what was said
+//! and has the functions concerned looked at again.
+
+mod gateway_view;
+mod knowledge;
+mod pods;
+mod runtime_view;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+pub use gateway_view::GatewayView;
+pub use knowledge::{Demand, Knowledge, PodId};
+pub use pods::Followers;
+pub use runtime_view::{Report, RuntimeView};
+pub use stream::{StreamError, Target};

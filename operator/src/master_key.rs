@@ -1,0 +1,104 @@
+//! The master key: made by the first operator that starts, read by all others.
+
+use k8s_openapi::{
+    ByteString, api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::ObjectMeta,
+};
+use kube::{Api, Client, api::PostParams};
+use rand::{TryRng, rngs::SysRng};
+use thiserror::Error;
+use wasmfn_crds::{
+    names::{FIELD_MANAGER, MANAGED_BY, MANAGED_BY_LABEL, MASTER_KEY_FIELD, MASTER_KEY_SECRET},
+    token::{KEY_BYTES, KeyLengthError, MasterKey},
+};
+
+/// There is no usable master key.
+#[derive(Debug, Error)]
+pub enum MasterKeyError {
+    /// The Secret can be neither read nor made.
+    #[error("cannot read or make the Secret `{MASTER_KEY_SECRET}`")]
+    Api(#[source] kube::Error),
+    /// The system gives no random bytes.
+    #[error("cannot make a random key")]
+    Random(#[source] rand::rngs::SysError),
+    /// The Secret lacks the field.
+    #[error(
+        "the Secret `{MASTER_KEY_SECRET}` lacks the field `{MASTER_KEY_FIELD}`; remove it to have a new one made"
+    )]
+    Missing,
+    /// The field is not a key.
+    #[error("the Secret `{MASTER_KEY_SECRET}` is unusable; remove it to have a new one made")]
+    Length(#[from] KeyLengthError),
+}
+
+/// Reads the master key from wasmfn's own namespace, or makes it.
+///
+/// # Errors
+/// [`MasterKeyError`].
+pub async fn load(client: Client, namespace: &str) -> Result<MasterKey, MasterKeyError> {
+    let api: Api<Secret> = Api::namespaced(client, namespace);
+    if let Some(secret) = get(&api).await? {
+        return read(&secret);
+    }
+    let params = PostParams {
+        field_manager: Some(FIELD_MANAGER.to_owned()),
+        ..PostParams::default()
+    };
+    match api.create(&params, &fresh(namespace)?).await {
+        Ok(created) => read(&created),
+        Err(kube::Error::Api(status)) if status.is_already_exists() => {
+            // Another operator was quicker.
+            read(&get(&api).await?.ok_or(MasterKeyError::Missing)?)
+        }
+        Err(source) => Err(MasterKeyError::Api(source)),
+    }
+}
+
+async fn get(api: &Api<Secret>) -> Result<Option<Secret>, MasterKeyError> {
+    api.get_opt(MASTER_KEY_SECRET)
+        .await
+        .map_err(MasterKeyError::Api)
+}
+
+fn read(secret: &Secret) -> Result<MasterKey, MasterKeyError> {
+    let data = secret.data.as_ref();
+    let bytes = data
+        .and_then(|data| data.get(MASTER_KEY_FIELD))
+        .ok_or(MasterKeyError::Missing)?;
+    Ok(MasterKey::new(&bytes.0)?)
+}
+
+fn fresh(namespace: &str) -> Result<Secret, MasterKeyError> {
+    let mut key = vec![0_u8; KEY_BYTES];
+    SysRng
+        .try_fill_bytes(&mut key)
+        .map_err(MasterKeyError::Random)?;
+    Ok(Secret {
+        metadata: ObjectMeta {
+            name: Some(MASTER_KEY_SECRET.to_owned()),
+            namespace: Some(namespace.to_owned()),
+            labels: Some([(MANAGED_BY_LABEL.to_owned(), MANAGED_BY.to_owned())].into()),
+            ..ObjectMeta::default()
+        },
+        type_: Some("Opaque".to_owned()),
+        data: Some([(MASTER_KEY_FIELD.to_owned(), ByteString(key))].into()),
+        ..Secret::default()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fresh_key_is_random_and_readable() {
+        let (one, other) = (fresh("wasmfn").unwrap(), fresh("wasmfn").unwrap());
+        assert_ne!(one.data, other.data);
+        assert!(read(&one).is_ok());
+    }
+
+    #[test]
+    fn says_what_to_do_about_a_broken_secret() {
+        let error = read(&Secret::default()).unwrap_err();
+        assert!(error.to_string().contains("remove it"), "{error}");
+    }
+}

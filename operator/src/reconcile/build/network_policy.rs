@@ -1,0 +1,57 @@
+use k8s_openapi::{
+    api::networking::v1::{
+        NetworkPolicy, NetworkPolicyIngressRule, NetworkPolicyPeer, NetworkPolicyPort,
+        NetworkPolicySpec,
+    },
+    apimachinery::pkg::{apis::meta::v1::LabelSelector, util::intstr::IntOrString},
+};
+use wasmfn_crds::names::{
+    GATEWAY_COMPONENT, OPERATOR_COMPONENT, RUNTIME_ACCOUNT, RUNTIME_ADMIN_PORT, RUNTIME_DATA_PORT,
+    RUNTIME_MODULE_PORT,
+};
+
+use super::meta::{all_runtime_pods, component_pods, labels, shared};
+
+/// The label that Kubernetes sets on every namespace to its name.
+const NAMESPACE_NAME_LABEL: &str = "kubernetes.io/metadata.name";
+
+/// Who may reach runtime pods: gateways the data port, the operator the admin port, siblings the
+/// module port.
+pub(super) fn network_policy(namespace: &str, wasmfn_namespace: &str) -> NetworkPolicy {
+    let from_wasmfn = |component| NetworkPolicyPeer {
+        namespace_selector: Some(LabelSelector {
+            match_labels: Some(labels([(NAMESPACE_NAME_LABEL, wasmfn_namespace)])),
+            ..LabelSelector::default()
+        }),
+        pod_selector: Some(component_pods(component)),
+        ip_block: None,
+    };
+    let siblings = NetworkPolicyPeer {
+        pod_selector: Some(all_runtime_pods()),
+        ..NetworkPolicyPeer::default()
+    };
+    NetworkPolicy {
+        metadata: shared(namespace, RUNTIME_ACCOUNT),
+        spec: Some(NetworkPolicySpec {
+            pod_selector: Some(all_runtime_pods()),
+            policy_types: Some(vec!["Ingress".to_owned()]),
+            ingress: Some(vec![
+                rule(RUNTIME_DATA_PORT, from_wasmfn(GATEWAY_COMPONENT)),
+                rule(RUNTIME_ADMIN_PORT, from_wasmfn(OPERATOR_COMPONENT)),
+                rule(RUNTIME_MODULE_PORT, siblings),
+            ]),
+            egress: None,
+        }),
+    }
+}
+
+fn rule(port: u16, peer: NetworkPolicyPeer) -> NetworkPolicyIngressRule {
+    NetworkPolicyIngressRule {
+        from: Some(vec![peer]),
+        ports: Some(vec![NetworkPolicyPort {
+            port: Some(IntOrString::Int(i32::from(port))),
+            protocol: Some("TCP".to_owned()),
+            end_port: None,
+        }]),
+    }
+}
