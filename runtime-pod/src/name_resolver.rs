@@ -27,7 +27,7 @@ pub enum NameResolverError {
         name: String,
     },
     /// The name servers did not say.
-    #[error("the name \"{name}\" cannot be looked up: {source}")]
+    #[error("the name \"{name}\" cannot be looked up")]
     Failed {
         /// The name.
         name: String,

@@ -136,7 +136,10 @@ fn cause(error: &(dyn Error + 'static)) -> String {
     let mut current = error;
     loop {
         if let Some(error) = current.downcast_ref::<NameResolverError>() {
-            return error.to_string();
+            return match error.source() {
+                Some(source) => format!("{error}: {source}"),
+                None => error.to_string(),
+            };
         }
         if let Some(rustls::Error::InvalidMessage(_)) = current.downcast_ref::<rustls::Error>() {
             return "it does not speak TLS, and is not listed as a plain-HTTP registry".to_owned();

@@ -1,0 +1,161 @@
+//! `wasmfn run`: builds or pulls where that is needed, then serves until it is stopped.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use wasmfn_crds::WasmFunction;
+use wasmfn_runtime::StartError;
+use wasmfn_runtime::local::{self, Local, LocalError, MODULE_MAX_BYTES, Module, Options};
+
+use crate::arguments::Run;
+use crate::build::{self, BuildError};
+use crate::function_file::{self, FunctionFileError};
+use crate::pull::{PullError, pull};
+use crate::request_line::request_line;
+use crate::subject::{Subject, SubjectError};
+
+/// How long requests under way may take after Ctrl-C.
+const GRACE: Duration = Duration::from_secs(5);
+/// The settings that a folder brings along.
+const FUNCTION_FILE: &str = "function.yaml";
+
+/// Why nothing is served.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The user named nothing that can be run.
+    #[error(transparent)]
+    Subject(#[from] SubjectError),
+    /// The function's file.
+    #[error(transparent)]
+    Function(#[from] FunctionFileError),
+    /// The guest's code.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// The registry.
+    #[error(transparent)]
+    Pull(#[from] PullError),
+    /// The module's file.
+    #[error("{} cannot be read", .path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The port is not to be had.
+    #[error(
+        "port {port} on 127.0.0.1 cannot be used; take another with `--port NUMBER`, or any free one with `--port 0`"
+    )]
+    Port {
+        /// The port.
+        port: u16,
+        /// Why.
+        source: StartError,
+    },
+    /// The module, or the runtime.
+    #[error("{subject} cannot be served")]
+    Serve {
+        /// What was named.
+        subject: String,
+        /// Why.
+        source: LocalError,
+    },
+}
+
+/// Serves what `arguments` name until `stop` is there.
+///
+/// # Errors
+/// [`RunError`].
+pub async fn run(arguments: &Run, stop: impl Future<Output = ()>) -> Result<(), RunError> {
+    tokio::pin!(stop);
+    let local = tokio::select! {
+        local = start(arguments) => local?,
+        () = &mut stop => return Ok(()),
+    };
+    stop.await;
+    local.close(GRACE).await;
+    Ok(())
+}
+
+/// Loads what `arguments` name and begins to serve it.
+///
+/// # Errors
+/// [`RunError`].
+pub async fn start(arguments: &Run) -> Result<Local, RunError> {
+    let subject = Subject::find(&arguments.subject)?;
+    let function = settings(arguments, &subject)?;
+    let bytes = module(&subject).await?;
+    let name = subject.function_name();
+    let (count, began) = (bytes.len(), Instant::now());
+    let options = Options {
+        function,
+        module: Module::Bytes(bytes),
+        port: arguments.port,
+        references_folder: None,
+        observer: Some(Arc::new(|request| println!("{}", request_line(request)))),
+    };
+    let local = local::serve(options).await.map_err(|error| match error {
+        LocalError::Start(source @ StartError::Listen { .. }) => RunError::Port {
+            port: arguments.port,
+            source,
+        },
+        source => RunError::Serve {
+            subject: arguments.subject.clone(),
+            source,
+        },
+    })?;
+    println!(
+        "{name}: {} KiB, ready in {} ms\nserving at http://{}/ until Ctrl-C",
+        count.div_ceil(1024),
+        began.elapsed().as_millis(),
+        local.address()
+    );
+    Ok(local)
+}
+
+/// The function whose settings apply: from the file that was named, else from the folder's own.
+fn settings(arguments: &Run, subject: &Subject) -> Result<WasmFunction, RunError> {
+    let own = match subject {
+        Subject::Folder(folder) => Some(folder.join(FUNCTION_FILE)).filter(|path| path.is_file()),
+        Subject::File(_) | Subject::Image(_) => None,
+    };
+    let path = arguments.function.clone().or(own);
+    let function = match &path {
+        Some(path) => {
+            println!("settings from {}", path.display());
+            function_file::read(path)?
+        }
+        None => function_file::default_function(&subject.function_name()),
+    };
+    let path = path
+        .as_deref()
+        .unwrap_or_else(|| Path::new("the command line"));
+    Ok(function_file::complete(
+        function,
+        &arguments.env,
+        &arguments.config,
+        path,
+    )?)
+}
+
+async fn module(subject: &Subject) -> Result<Bytes, RunError> {
+    let path = match subject {
+        Subject::Folder(folder) => {
+            println!("building {}", folder.display());
+            build::build(folder).await?
+        }
+        Subject::File(path) => path.clone(),
+        Subject::Image(image) => {
+            println!("pulling {image}");
+            return Ok(pull(image, MODULE_MAX_BYTES).await?);
+        }
+    };
+    match fs::read(&path) {
+        Ok(bytes) => Ok(bytes.into()),
+        Err(source) => Err(RunError::Unreadable { path, source }),
+    }
+}
