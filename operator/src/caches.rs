@@ -195,6 +195,33 @@ pub fn key<K: ResourceExt>(object: &K) -> FunctionKey {
     }
 }
 
+#[cfg(test)]
+impl Writers {
+    /// Puts an object into the cache of its kind, as a watch would.
+    pub(crate) fn put(&mut self, kind: Kind, object: &Value) {
+        let object = object.clone();
+        match self.objects.get_mut(&kind) {
+            Some(writer) => writer.apply_watcher_event(&Event::Apply(
+                serde_json::from_value(object).expect("an object"),
+            )),
+            None => self.deployments.apply_watcher_event(&Event::Apply(
+                serde_json::from_value(object).expect("a deployment"),
+            )),
+        }
+    }
+
+    /// Puts a function into its cache.
+    pub(crate) fn put_function(&mut self, function: &WasmFunction) {
+        let guarded = DeserializeGuard(Ok(function.clone()));
+        self.functions.apply_watcher_event(&Event::Apply(guarded));
+    }
+
+    /// Puts a pod into its cache.
+    pub(crate) fn put_pod(&mut self, pod: &Pod) {
+        self.pods.apply_watcher_event(&Event::Apply(pod.clone()));
+    }
+}
+
 impl Writers {
     /// Keeps all caches up to date, and tells `listener` of each change, until dropped.
     pub async fn run(self, client: Client, listener: Arc<impl Listener>) {

@@ -48,7 +48,6 @@ impl Health {
     }
 
     /// The pages.
-    #[must_use]
     pub fn router(self) -> Router {
         Router::new()
             .route("/healthz", get(|| async { "ok" }))

@@ -12,6 +12,8 @@ pub mod caches;
 pub mod config;
 pub mod context;
 pub mod events;
+#[cfg(test)]
+mod fixtures;
 pub mod follow;
 pub mod health;
 pub mod host_table;

@@ -5,19 +5,10 @@ use wasmfn_autoscale::{Cause, Inputs, decide};
 use wasmfn_crds::WasmFunction;
 
 use super::collect::input;
-use crate::follow::Demand;
+use crate::{fixtures, follow::Demand};
 
 fn function(spec: Value, status: Value) -> WasmFunction {
-    let mut spec = spec;
-    spec["image"] = json!("r/x:1");
-    serde_json::from_value(json!({
-        "apiVersion": "wasmfn.dev/v1alpha1",
-        "kind": "WasmFunction",
-        "metadata": { "name": "f", "namespace": "a", "generation": 1 },
-        "spec": spec,
-        "status": status,
-    }))
-    .unwrap()
+    fixtures::function("f", spec, status)
 }
 
 fn served_by(runtime: &str) -> Value {

@@ -196,10 +196,7 @@ impl Applier {
         step(live.as_ref(), desired, written.as_ref(), Instant::now())
     }
 
-    async fn look_and_write(
-        &self,
-        desired: &Desired,
-    ) -> Result<ObjectMeta, ApplyError> {
+    async fn look_and_write(&self, desired: &Desired) -> Result<ObjectMeta, ApplyError> {
         if self.is_ours(&desired.key).await? {
             return self.write(desired, true).await;
         }
@@ -217,11 +214,7 @@ impl Applier {
         }
     }
 
-    async fn write(
-        &self,
-        desired: &Desired,
-        force: bool,
-    ) -> Result<ObjectMeta, ApplyError> {
+    async fn write(&self, desired: &Desired, force: bool) -> Result<ObjectMeta, ApplyError> {
         let mut params = PatchParams::apply(FIELD_MANAGER);
         params.force = force;
         self.api(&desired.key)
@@ -232,10 +225,7 @@ impl Applier {
     }
 
     /// The operator may not read Secrets: it makes it, or else writes it if it has our label.
-    async fn write_secret(
-        &self,
-        desired: &Desired,
-    ) -> Result<ObjectMeta, ApplyError> {
+    async fn write_secret(&self, desired: &Desired) -> Result<ObjectMeta, ApplyError> {
         let key = &desired.key;
         let api = self.api(key);
         let object: DynamicObject =
