@@ -11,6 +11,8 @@ mod budget;
 mod cgroup;
 mod changes;
 mod detect;
+#[cfg(feature = "pod")]
+mod drain;
 pub mod engine;
 pub mod function;
 mod limits;
@@ -32,7 +34,7 @@ pub mod serve;
 mod siblings;
 pub mod source;
 mod store;
-mod tokens;
+pub mod tokens;
 
 pub use cgroup::memory_budget_bytes;
 pub use runtime::{Runtime, Settings, StartError};

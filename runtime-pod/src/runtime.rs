@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::SocketAddr,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     path::PathBuf,
     sync::{
         Arc,
@@ -217,6 +217,18 @@ impl Runtime {
 async fn serve_router(listener: TcpListener, router: axum::Router) {
     if let Err(error) = axum::serve(listener, router).await {
         tracing::error!(%error, "a port is lost");
+    }
+}
+
+/// Listens on `port` of all interfaces: of both families, or of IPv4 alone where a machine has no
+/// other.
+///
+/// # Errors
+/// [`StartError::Listen`].
+pub async fn listen_everywhere(port: u16) -> Result<TcpListener, StartError> {
+    match listen((Ipv6Addr::UNSPECIFIED, port).into()).await {
+        Ok(listener) => Ok(listener),
+        Err(_) => listen((Ipv4Addr::UNSPECIFIED, port).into()).await,
     }
 }
 

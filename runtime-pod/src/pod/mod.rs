@@ -1,0 +1,155 @@
+//! The runtime pod's process: fed from the API server, restored from disk, drained on SIGTERM.
+
+mod feed;
+mod settings;
+mod termination;
+mod watch;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
+
+use kube::{Client, Config};
+use tokio::{sync::watch::channel, time::sleep_until};
+use wasmfn_crds::names::{RUNTIME_ADMIN_PORT, RUNTIME_DATA_PORT, RUNTIME_MODULE_PORT};
+
+pub use settings::PodSettings;
+
+use crate::{
+    drain::Drain,
+    function::ResolutionAuthority,
+    memory_budget_bytes,
+    name_resolver::{NameResolver, NameResolverError},
+    registry::OciRegistry,
+    report::Pod,
+    runtime::{Runtime, Settings, StartError, listen_everywhere},
+    serve::Trust,
+    siblings::Siblings,
+    store::FunctionStore,
+    tokens::Tokens,
+};
+
+/// The process could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum PodError {
+    /// The runtime's part.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// Names cannot be looked up.
+    #[error(transparent)]
+    Resolver(#[from] NameResolverError),
+    /// The emptyDir cannot be used.
+    #[error("the state folder cannot be used")]
+    State(#[source] std::io::Error),
+    /// There is no service account.
+    #[error("the API server's address or the service account is missing")]
+    InCluster(#[source] kube::config::InClusterError),
+    /// The client cannot be made.
+    #[error("the client of the API server cannot be made")]
+    Client(#[source] kube::Error),
+    /// Signals cannot be received.
+    #[error("signals cannot be received")]
+    Signals(#[source] std::io::Error),
+}
+
+/// Runs the pod until it was told to go and has gone.
+///
+/// # Errors
+/// [`PodError`] if it cannot start.
+pub async fn run(settings: PodSettings) -> Result<(), PodError> {
+    let mut termination = termination::Termination::listen().map_err(PodError::Signals)?;
+    let tokens = Tokens::open(settings.keys_folder.clone());
+    let resolver = NameResolver::from_system()?;
+    let store = FunctionStore::open(&settings.state_folder).map_err(PodError::State)?;
+    let (sender, source) = channel(store.read().map(Arc::new));
+    if sender.borrow().is_some() {
+        tracing::info!("the function list was restored from disk");
+    }
+    let feed = feed::Feed::new(&settings, sender, store);
+    let config = Config::incluster_env().map_err(PodError::InCluster)?;
+    let client = Client::try_from(config).map_err(PodError::Client)?;
+    let following = tokio::spawn(watch::follow(client, settings.namespace.clone(), feed));
+
+    let registry = OciRegistry::new(resolver.clone(), settings.plain_http_registries.clone());
+    let mut runtime = Runtime::start(
+        runtime_settings(&settings, &tokens, &resolver),
+        source,
+        Arc::new(registry),
+        resolver,
+    )?;
+    let is_gone = Arc::new(AtomicBool::new(false));
+    let admin = listen_everywhere(RUNTIME_ADMIN_PORT).await?;
+    runtime.serve_admin(admin, Arc::clone(&tokens), Arc::clone(&is_gone));
+    let modules = listen_everywhere(RUNTIME_MODULE_PORT).await?;
+    runtime.serve_modules(modules, Arc::clone(&tokens));
+    let connections = runtime.serve_data(listen_everywhere(RUNTIME_DATA_PORT).await?);
+    let looking = tokio::spawn(async move { tokens.watch().await });
+
+    termination.told().await;
+    leave(&settings, &runtime, &is_gone, connections).await;
+    following.abort();
+    looking.abort();
+    Ok(())
+}
+
+fn runtime_settings(
+    settings: &PodSettings,
+    tokens: &Arc<Tokens>,
+    resolver: &NameResolver,
+) -> Settings {
+    let service = format!("{}.{}.svc", settings.runtime, settings.namespace);
+    Settings {
+        pod: Pod {
+            name: settings.pod_name.clone(),
+            runtime: settings.runtime.clone(),
+        },
+        memory_budget_bytes: memory_budget_bytes(),
+        module_max_bytes: settings.module_max_bytes,
+        module_folder: Some(settings.state_folder.join("modules")),
+        references_folder: Some(settings.references_folder.clone()),
+        authority: ResolutionAuthority::Operator,
+        trust: Trust::Gateways(Arc::clone(tokens)),
+        siblings: Some(Siblings::new(
+            resolver.clone(),
+            service,
+            Arc::clone(tokens),
+        )),
+        observer: None,
+    }
+}
+
+/// Goes on accepting until gateways have let go, then lets what runs finish.
+async fn leave(
+    settings: &PodSettings,
+    runtime: &Runtime,
+    is_gone: &AtomicBool,
+    connections: tokio::task::JoinHandle<()>,
+) {
+    let drain = Drain::new(
+        Instant::now(),
+        settings.drain_seconds,
+        settings.grace_seconds,
+    );
+    tracing::info!("told to go");
+    runtime.picture().leaving();
+    loop {
+        let closes_at = drain.closes_at(runtime.handler().last_arrival());
+        if closes_at <= Instant::now() {
+            break;
+        }
+        sleep_until(closes_at.into()).await;
+    }
+    is_gone.store(true, Ordering::Release);
+    runtime.close();
+    tokio::select! {
+        _ = connections => tracing::info!("all requests are finished"),
+        () = sleep_until(drain.ends_at().into()) => {
+            let left = runtime.picture().holdings().in_flight;
+            tracing::warn!(left, "the grace period is over; requests are cut off");
+        }
+    }
+}

@@ -2,6 +2,7 @@
 //! bytes of modules. Files are written beside their place and then renamed, so that each is there
 //! as a whole or not at all.
 
+#[cfg(feature = "pod")]
 mod functions;
 mod modules;
 
@@ -11,6 +12,7 @@ use std::{
     path::Path,
 };
 
+#[cfg(feature = "pod")]
 pub use functions::FunctionStore;
 pub use modules::ModuleStore;
 

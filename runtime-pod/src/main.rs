@@ -1,0 +1,25 @@
+//! The runtime pod.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+use wasmfn_runtime::pod::{self, PodSettings};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let settings = PodSettings::parse();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .json()
+        .with_env_filter(filter)
+        .init();
+    match pod::run(settings).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let error = anyhow::Error::new(error);
+            tracing::error!(error = format!("{error:#}"), "the pod cannot start");
+            ExitCode::FAILURE
+        }
+    }
+}

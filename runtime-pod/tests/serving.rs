@@ -1,0 +1,137 @@
+//! A request reaches its guest whole, and its answer the client.
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::Frame;
+use serde_json::json;
+use support::{World, client, guests};
+
+async fn world() -> World {
+    let mut world = World::new().await;
+    world.registry.push("r/answer:1", guests::bytes("answer"));
+    world
+        .serve(
+            "hello",
+            json!({
+                "image": "r/answer:1",
+                "env": [{"name": "GREETING", "value": "hei"}],
+            }),
+        )
+        .await;
+    world
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_with_status_headers_and_environment() {
+    let world = world().await;
+    let answer = world.get("hello", "/").await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(answer.text, "answer answer\n");
+    assert_eq!(world.get("hello", "/status/418").await.status, 418);
+    assert_eq!(world.get("hello", "/env/GREETING").await.text, "hei\n");
+
+    let headers = world.get("hello", "/headers?a=b&c=%20").await.text;
+    assert!(headers.starts_with("GET /headers?a=b&c=%20\n"), "{headers}");
+    assert!(!headers.contains("wasmfn-"), "{headers}");
+    assert!(!headers.contains(support::TOKEN), "{headers}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_stream_both_ways() {
+    let world = world().await;
+    let body = vec![b'x'; 5 << 20];
+    let request = client::request("hello", "/echo")
+        .method("POST")
+        .body(Full::new(Bytes::from(body)))
+        .unwrap();
+    let answer = client::read(client::send(world.address, request).await).await;
+    assert_eq!(answer.text.len(), 5 << 20);
+    assert!(!answer.is_broken);
+
+    let request = client::request("hello", "/stream?chunks=3&pauseMilliseconds=300")
+        .body(Full::<Bytes>::default())
+        .unwrap();
+    let start = Instant::now();
+    let mut answer = client::send(world.address, request).await.into_body();
+    let first = answer.frame().await.unwrap().unwrap();
+    assert_eq!(first.into_data().unwrap(), "chunk 0\n");
+    let first_after = start.elapsed();
+    answer.collect().await.unwrap();
+    assert!(start.elapsed() - first_after >= Duration::from_millis(500));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_answers_while_the_request_still_comes() {
+    let world = world().await;
+    let (sender, receiver) = tokio::sync::mpsc::channel::<&str>(1);
+    let frames = futures::stream::unfold(receiver, async |mut receiver| {
+        let text = receiver.recv().await?;
+        Some((Ok::<_, std::io::Error>(Frame::data(Bytes::from(text))), receiver))
+    });
+    let request = client::request("hello", "/echo")
+        .method("POST")
+        .body(StreamBody::new(Box::pin(frames)))
+        .unwrap();
+    let mut answer = client::send(world.address, request).await.into_body();
+    for text in ["first", "second"] {
+        sender.send(text).await.unwrap();
+        let frame = answer.frame().await.unwrap().unwrap();
+        assert_eq!(frame.into_data().unwrap(), text);
+    }
+    drop(sender);
+    assert!(answer.collect().await.is_ok());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn trailers_reach_the_client() {
+    let world = world().await;
+    let request = client::request("hello", "/trailers")
+        .header("te", "trailers")
+        .body(Full::<Bytes>::default())
+        .unwrap();
+    let answer = client::send(world.address, request).await;
+    let names = answer.headers().clone();
+    let collected = answer.into_body().collect().await.unwrap();
+    // HTTP/1.1 sends trailers only where the head names them; see `trailers_over_http2`.
+    assert_eq!(
+        collected.trailers().is_some(),
+        names.contains_key("trailer"),
+        "{names:?}"
+    );
+    assert_eq!(collected.to_bytes(), "body\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_gets_anything_without_the_token() {
+    let world = world().await;
+    for token in ["", "guess"] {
+        let request = http::Request::builder()
+            .uri("/")
+            .header("host", "h")
+            .header("wasmfn-token", token)
+            .header("wasmfn-function", "hello")
+            .body(Full::<Bytes>::default())
+            .unwrap();
+        let answer = client::read(client::send(world.address, request).await).await;
+        assert_eq!(answer.status, 401);
+        assert_eq!(answer.text, "");
+        assert_eq!(answer.header("wasmfn-refused"), "");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn upgrades_are_refused() {
+    let world = world().await;
+    let request = client::request("hello", "/")
+        .header("connection", "upgrade")
+        .header("upgrade", "websocket")
+        .body(Full::<Bytes>::default())
+        .unwrap();
+    let answer = client::read(client::send(world.address, request).await).await;
+    assert_eq!(answer.status, 501);
+    assert_eq!(answer.header("wasmfn-reason"), "UpgradeRefused");
+}

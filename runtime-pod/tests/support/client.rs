@@ -1,0 +1,82 @@
+//! Asks a runtime pod as a gateway does, over HTTP/1.1.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::{
+    body::{Body, Incoming},
+    client::conn::http1,
+};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use super::TOKEN;
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub text: String,
+    /// Whether it was cut short.
+    pub is_broken: bool,
+}
+
+impl Answer {
+    /// The word in a header; empty, where there is none.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+/// A request to a function, with the gateway's headers.
+pub fn request(function: &str, path: &str) -> http::request::Builder {
+    Request::builder()
+        .uri(path)
+        .header("host", "hello.team.example.com")
+        .header("wasmfn-token", TOKEN)
+        .header("wasmfn-function", function)
+}
+
+pub async fn get(address: SocketAddr, function: &str, path: &str) -> Answer {
+    let request = request(function, path).body(Full::<Bytes>::default());
+    read(send(address, request.unwrap()).await).await
+}
+
+/// Sends a request on a connection of its own.
+pub async fn send<B>(address: SocketAddr, request: Request<B>) -> Response<Incoming>
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let stream = TcpStream::connect(address).await.unwrap();
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    sender.send_request(request).await.unwrap()
+}
+
+/// Reads an answer to its end, also where that is too early.
+pub async fn read(response: Response<Incoming>) -> Answer {
+    let (head, mut body) = response.into_parts();
+    let mut bytes = Vec::new();
+    let mut is_broken = false;
+    while let Some(frame) = body.frame().await {
+        match frame {
+            Ok(frame) => bytes.extend_from_slice(&frame.into_data().unwrap_or_default()),
+            Err(_) => {
+                is_broken = true;
+                break;
+            }
+        }
+    }
+    Answer {
+        status: head.status,
+        headers: head.headers,
+        text: String::from_utf8_lossy(&bytes).into_owned(),
+        is_broken,
+    }
+}

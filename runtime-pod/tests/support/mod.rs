@@ -1,0 +1,250 @@
+//! A runtime with a scripted registry, and a client that asks it as a gateway does.
+#![allow(dead_code, reason = "each test file uses its part")]
+
+pub mod client;
+pub mod guests;
+pub mod registry;
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use client::Answer;
+use registry::Shelf;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::{net::TcpListener, sync::watch};
+use wasmfn_crds::{WasmFunction, status::Resolved};
+use wasmfn_report::{Load, RuntimeFunction, RuntimeLine};
+use wasmfn_runtime::{
+    Runtime, Settings,
+    function::ResolutionAuthority,
+    name_resolver::NameResolver,
+    report::Pod,
+    serve::Trust,
+    source::FunctionSet,
+    tokens::Tokens,
+};
+
+/// What gateways show.
+pub const TOKEN: &str = "data-token";
+/// How long a condition may take to come true.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A runtime and what surrounds it.
+pub struct World {
+    pub address: SocketAddr,
+    pub registry: Arc<Shelf>,
+    pub runtime: Runtime,
+    pub folder: Arc<TempDir>,
+    functions: BTreeMap<String, WasmFunction>,
+    source: watch::Sender<Option<Arc<FunctionSet>>>,
+}
+
+/// How a world differs from others.
+pub struct Plan {
+    pub memory_budget_bytes: u64,
+    pub folder: Option<Arc<TempDir>>,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self {
+            memory_budget_bytes: 1 << 30,
+            folder: None,
+        }
+    }
+}
+
+impl World {
+    pub async fn new() -> Self {
+        Self::with(Plan::default(), Arc::new(Shelf::default())).await
+    }
+
+    pub async fn with(plan: Plan, registry: Arc<Shelf>) -> Self {
+        let folder = plan
+            .folder
+            .unwrap_or_else(|| Arc::new(tempfile::tempdir().unwrap()));
+        std::fs::write(folder.path().join("data-token"), TOKEN).unwrap();
+        let settings = Settings {
+            pod: Pod::default(),
+            memory_budget_bytes: plan.memory_budget_bytes,
+            module_max_bytes: 64 << 20,
+            module_folder: Some(folder.path().join("modules")),
+            references_folder: Some(references(&folder)),
+            authority: ResolutionAuthority::Operator,
+            trust: Trust::Gateways(Tokens::open(folder.path().to_owned())),
+            siblings: None,
+            observer: None,
+        };
+        let (source, functions) = watch::channel(None);
+        let resolver = NameResolver::from_system().unwrap();
+        let runtime =
+            Runtime::start(settings, functions, registry.clone(), resolver).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(runtime.serve_data(listener));
+        Self {
+            address,
+            registry,
+            runtime,
+            folder,
+            functions: BTreeMap::new(),
+            source,
+        }
+    }
+
+    /// Applies a function, as a user does; the generation rises with each change.
+    pub fn apply(&mut self, name: &str, spec: Value) {
+        let before = self.functions.get(name);
+        let generation = before
+            .and_then(|function| function.metadata.generation)
+            .unwrap_or(0)
+            + 1;
+        let status = before.and_then(|function| function.status.clone());
+        let mut function: WasmFunction = serde_json::from_value(json!({
+            "apiVersion": "wasmfn.dev/v1alpha1",
+            "kind": "WasmFunction",
+            "metadata": {
+                "namespace": "team",
+                "name": name,
+                "uid": format!("uid-{name}"),
+                "generation": generation,
+            },
+            "spec": spec,
+        }))
+        .unwrap();
+        function.status = status;
+        self.functions.insert(name.to_owned(), function);
+        self.publish();
+    }
+
+    /// Applies a function, and waits until its newest generation is served.
+    pub async fn serve(&mut self, name: &str, spec: Value) {
+        self.apply(name, spec);
+        self.record(name).await;
+        self.loaded(name).await;
+    }
+
+    /// Writes down what the pod resolved, as the operator does.
+    pub async fn record(&mut self, name: &str) {
+        let wanted = self.functions[name].spec.image.clone();
+        let is_recorded = self.functions[name]
+            .status
+            .as_ref()
+            .and_then(|status| status.resolved.as_ref())
+            .is_some_and(|resolved| resolved.image == wanted);
+        if is_recorded {
+            return;
+        }
+        let report = self
+            .until(name, |report| {
+                report
+                    .resolution
+                    .as_ref()
+                    .is_some_and(|resolution| resolution.image == wanted)
+            })
+            .await;
+        let resolution = report.resolution.unwrap();
+        let function = self.functions.get_mut(name).unwrap();
+        let status = function.status.get_or_insert_default();
+        status.resolved = Some(Resolved::new(
+            &resolution.image,
+            &resolution.resolve_at,
+            &resolution.digest,
+        ));
+        self.publish();
+    }
+
+    /// Waits until the newest generation is served.
+    pub async fn loaded(&self, name: &str) -> RuntimeFunction {
+        let generation = self.functions[name].metadata.generation.unwrap();
+        self.until(name, |report| {
+            report.generation == generation && report.load == Load::Loaded
+        })
+        .await
+    }
+
+    /// Waits until the newest generation has failed, and says how.
+    pub async fn failed(&self, name: &str) -> (String, String) {
+        let generation = self.functions[name].metadata.generation.unwrap();
+        let report = self
+            .until(name, |report| {
+                report.generation == generation && matches!(report.load, Load::Failed { .. })
+            })
+            .await;
+        match report.load {
+            Load::Failed {
+                reason, message, ..
+            } => (reason, message),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Waits until the report about a function is as wanted.
+    pub async fn until(
+        &self,
+        name: &str,
+        is_wanted: impl Fn(&RuntimeFunction) -> bool,
+    ) -> RuntimeFunction {
+        let mut changes = self.runtime.picture().changes().follow();
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let last = self.report(name);
+            if let Some(report) = last.clone().filter(&is_wanted) {
+                return report;
+            }
+            assert!(Instant::now() < deadline, "never as wanted: {last:?}");
+            let _ = tokio::time::timeout(Duration::from_millis(500), changes.changed()).await;
+        }
+    }
+
+    /// What the pod says about a function.
+    pub fn report(&self, name: &str) -> Option<RuntimeFunction> {
+        let lines = self.runtime.picture().lines();
+        lines.into_iter().find_map(|(_, line)| match line {
+            RuntimeLine::Function(function) if function.function.name == name => Some(function),
+            _ => None,
+        })
+    }
+
+    /// Takes a function away.
+    pub fn delete(&mut self, name: &str) {
+        self.functions.remove(name);
+        self.publish();
+    }
+
+    /// Puts a file where the kubelet projects Secrets.
+    pub fn secret(&self, object: &str, key: &str, value: &str) {
+        let folder = references(&self.folder).join("secrets").join(object);
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join(key), value).unwrap();
+    }
+
+    /// Takes the functions of another world, as a restart of the container does.
+    pub fn restore(&mut self, other: &Self) {
+        self.functions.clone_from(&other.functions);
+        self.publish();
+    }
+
+    pub async fn get(&self, function: &str, path: &str) -> Answer {
+        client::get(self.address, function, path).await
+    }
+
+    fn publish(&self) {
+        let set: FunctionSet = self
+            .functions
+            .iter()
+            .map(|(name, function)| (name.clone(), Arc::new(function.clone())))
+            .collect();
+        self.source.send_replace(Some(Arc::new(set)));
+    }
+}
+
+fn references(folder: &TempDir) -> PathBuf {
+    folder.path().join("references")
+}
