@@ -6,6 +6,9 @@ use clap::Parser;
 use wasmfn_e2e::cli::Cli;
 
 #[tokio::main]
-async fn main() -> anyhow::Result<ExitCode> {
-    Cli::parse().run().await
+async fn main() -> ExitCode {
+    Cli::parse().run().await.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
 }
