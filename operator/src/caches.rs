@@ -153,8 +153,13 @@ impl Caches {
             return serde_json::to_value(&*deployment).ok();
         }
         let store = self.objects.get(&key.kind)?;
-        let found = ObjectRef::new_with(&key.name, key.kind.resource()).within(&key.namespace);
-        serde_json::to_value(&*store.get(&found)?).ok()
+        let resource = key.kind.resource();
+        let found = ObjectRef::new_with(&key.name, resource.clone()).within(&key.namespace);
+        let mut object = serde_json::to_value(&*store.get(&found)?).ok()?;
+        // Objects of a list come without.
+        object["apiVersion"] = resource.api_version.into();
+        object["kind"] = resource.kind.into();
+        Some(object)
     }
 
     /// Every object of ours with its labels and its UID.
