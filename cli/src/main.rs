@@ -1,6 +1,6 @@
 //! The binary `wasmfn`.
 
-use std::io;
+use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -10,10 +10,12 @@ use wasmfn::arguments::Arguments;
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| "warn,guest=info".into());
+    let filter = EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| "error,guest=info,wasmfn::pull=warn".into());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
         .with_target(false)
         .without_time()
         .init();

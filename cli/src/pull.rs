@@ -17,7 +17,13 @@ pub enum PullError {
     Names(#[from] NameResolverError),
     /// The registry's part.
     #[error(transparent)]
-    Registry(#[from] RegistryError),
+    Registry(Box<RegistryError>),
+}
+
+impl From<RegistryError> for PullError {
+    fn from(error: RegistryError) -> Self {
+        Self::Registry(Box::new(error))
+    }
 }
 
 /// Resolves `image` and pulls its module, at most `max_bytes` of it. Registries on this machine are

@@ -54,7 +54,7 @@ pub enum RunError {
         /// The port.
         port: u16,
         /// Why.
-        source: StartError,
+        source: Box<StartError>,
     },
     /// The module, or the runtime.
     #[error("{subject} cannot be served")]
@@ -62,7 +62,7 @@ pub enum RunError {
         /// What was named.
         subject: String,
         /// Why.
-        source: LocalError,
+        source: Box<LocalError>,
     },
 }
 
@@ -101,11 +101,11 @@ pub async fn start(arguments: &Run) -> Result<Local, RunError> {
     let local = local::serve(options).await.map_err(|error| match error {
         LocalError::Start(source @ StartError::Listen { .. }) => RunError::Port {
             port: arguments.port,
-            source,
+            source: Box::new(source),
         },
         source => RunError::Serve {
             subject: arguments.subject.clone(),
-            source,
+            source: Box::new(source),
         },
     })?;
     println!(

@@ -30,7 +30,7 @@ pub enum SubjectError {
         /// What the user wrote.
         text: String,
         /// Why it is no reference.
-        source: RegistryError,
+        source: Box<RegistryError>,
     },
 }
 
@@ -63,7 +63,7 @@ impl Subject {
             Ok(_) => Ok(Self::Image(text.to_owned())),
             Err(source) => Err(SubjectError::Neither {
                 text: text.to_owned(),
-                source,
+                source: Box::new(source),
             }),
         }
     }

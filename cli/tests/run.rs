@@ -15,18 +15,24 @@ fn example() -> PathBuf {
 }
 
 fn arguments(subject: &Path, more: &[&str]) -> Run {
-    let mut words = vec!["wasmfn", "run", subject.to_str().unwrap()];
+    let mut words = vec!["wasmfn", "run", subject.to_str().expect("the path is text")];
     words.extend(more);
     let Command::Run(arguments) = Arguments::parse_from(words).command;
     arguments
 }
 
 async fn get(address: SocketAddr, path: &str) -> String {
-    let mut stream = TcpStream::connect(address).await.unwrap();
+    let mut stream = TcpStream::connect(address).await.expect("it listens");
     let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await.unwrap();
+    stream
+        .write_all(request.as_bytes())
+        .await
+        .expect("it reads");
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.unwrap();
+    stream
+        .read_to_string(&mut answer)
+        .await
+        .expect("it answers");
     answer
 }
 

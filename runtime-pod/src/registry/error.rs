@@ -53,7 +53,7 @@ pub enum RegistryError {
         user: Option<String>,
     },
     /// Too many requests.
-    #[error("{registry} allows no more requests for now ({said}); wasmfn asks again")]
+    #[error("{registry} allows no more requests for now ({said})")]
     RateLimited {
         /// The registry's host.
         registry: String,
@@ -63,7 +63,7 @@ pub enum RegistryError {
         retry_after: Option<Duration>,
     },
     /// The registry has a fault of its own.
-    #[error("{registry} has a fault of its own ({said}); wasmfn asks again")]
+    #[error("{registry} has a fault of its own ({said})")]
     Faulty {
         /// The registry's host.
         registry: String,
@@ -73,7 +73,7 @@ pub enum RegistryError {
         retry_after: Option<Duration>,
     },
     /// No answer, or none to its end.
-    #[error("{registry} cannot be reached: {problem}; wasmfn asks again")]
+    #[error("{registry} cannot be reached: {problem}")]
     Unreachable {
         /// The registry's host.
         registry: String,
