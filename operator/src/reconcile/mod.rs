@@ -20,6 +20,8 @@ pub mod pod;
 mod recent;
 pub mod references;
 mod status;
+#[cfg(test)]
+mod tests;
 pub mod validate;
 mod write_status;
 

@@ -61,7 +61,12 @@ fn underway(observed: &Observed<'_>) -> Problem {
     if let Some((_, reason, message)) = furthest {
         return Problem::new(reason, message);
     }
-    if observed.target.reports().next().is_some() {
+    let any_heard = observed
+        .target
+        .pods
+        .iter()
+        .any(|pod| pod.heard && !pod.leaving);
+    if any_heard {
         Problem::new(
             Reason::Pending,
             "the pods have yet to hear of this generation",
