@@ -77,7 +77,12 @@ pub struct Settings {
     )]
     pub private_registry_port: u16,
     /// Port of 127.0.0.1 that leads to what a benchmark puts beside wasmfn
-    #[arg(long, global = true, env = "WASMFN_E2E_SPARE_PORT", default_value_t = 18081)]
+    #[arg(
+        long,
+        global = true,
+        env = "WASMFN_E2E_SPARE_PORT",
+        default_value_t = 18081
+    )]
     pub spare_port: u16,
     /// Where to push product images for `--provider existing`, such as `registry.example.com/me`
     #[arg(long, global = true, env = "WASMFN_E2E_IMAGE_REPOSITORY")]

@@ -79,6 +79,10 @@ pub async fn run(settings: &Settings, options: &RunOptions) -> Result<ExitCode> 
 async fn prepare(settings: &Settings, options: &RunOptions) -> Result<(Cluster, Release)> {
     let cache = Cache::open()?;
     let cluster = Cluster::up(settings, &cache).await?;
+    // An interrupted run may have left a node paused or cordoned.
+    if let Some(nodes) = cluster.nodes() {
+        nodes.restore(|| cluster.kubectl()).await?;
+    }
     let release = if options.no_install {
         install::found(&cluster, &cache).await?
     } else {
