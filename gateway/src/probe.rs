@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use clap::Args;
-use http::{HeaderValue, Request, StatusCode, Uri, header};
+use http::{HeaderValue, Request, StatusCode, Uri, header, uri::Authority};
 use http_body_util::Empty;
 use hyper_util::rt::TokioIo;
 use thiserror::Error;
@@ -112,7 +112,7 @@ async fn ask(probe: &Probe) -> Result<(), ProbeError> {
     let host = probe
         .host
         .as_deref()
-        .or(url.authority().map(|a| a.as_str()));
+        .or(url.authority().map(Authority::as_str));
     let host = HeaderValue::from_str(host.unwrap_or_default())
         .map_err(|_| ProbeError::Argument("--host", "a host"))?;
     let stream = TcpStream::connect((target, url.port_u16().unwrap_or(80)))

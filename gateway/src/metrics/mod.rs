@@ -110,7 +110,7 @@ impl GatewayMetrics {
     }
 }
 
-/// All metrics as OpenMetrics text.
+/// All metrics as `OpenMetrics` text.
 ///
 /// # Errors
 /// Only if a collector fails to write, which ours do not.

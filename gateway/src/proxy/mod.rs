@@ -34,7 +34,7 @@ mod outgoing;
 mod pick;
 mod round;
 
-use body::{AnswerBody, Budget, HeldBody};
+use body::{AnswerBody, Budget, HeldBody, linger};
 use outgoing::Outgoing;
 
 /// What all requests share.
@@ -92,6 +92,9 @@ impl Gateway {
             }
             Err(answer) => {
                 self.metrics.unrouted(entrance, answer.reason);
+                if !parts.headers.contains_key(header::EXPECT) {
+                    linger(body);
+                }
                 Err(answer)
             }
         }
@@ -126,6 +129,7 @@ impl Gateway {
         peer: SocketAddr,
     ) -> Outgoing {
         let protocol = outgoing::protocol(&parts.headers);
+        let expects = parts.headers.contains_key(header::EXPECT);
         headers::of_request(&mut parts.headers, authority, peer.ip());
         let id = &route.function.id;
         if let Ok(name) = HeaderValue::from_str(&id.name) {
@@ -134,7 +138,7 @@ impl Gateway {
         parts
             .headers
             .insert(TOKEN_HEADER, self.tokens.data(&id.namespace));
-        let body = (!body.is_end_stream()).then(|| HeldBody::new(body, &self.budget));
+        let body = (!body.is_end_stream()).then(|| HeldBody::new(body, &self.budget, expects));
         Outgoing::new(parts, body, protocol)
     }
 
@@ -145,6 +149,9 @@ impl Gateway {
     ) -> Result<Response<AnswerBody>, Answer> {
         let function = route.function.clone();
         let timing = Timing::start(function.clone());
+        if let Some(body) = &outgoing.body {
+            body.gather().await;
+        }
         let answered = self.dispatch(route, outgoing, timing).await;
         let (status, reason) = match &answered {
             Ok(response) => (

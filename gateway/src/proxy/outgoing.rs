@@ -58,7 +58,7 @@ impl Outgoing {
         let body = self
             .body
             .as_ref()
-            .map_or_else(AttemptBody::empty, HeldBody::attempt);
+            .map_or_else(AttemptBody::empty, |body| body.attempt(self.protocol));
         let mut request = Request::new(body);
         *request.method_mut() = self.method.clone();
         *request.headers_mut() = self.headers.clone();
@@ -72,8 +72,8 @@ impl Outgoing {
     fn finish_http1(&self, request: &mut Request<AttemptBody>) {
         *request.version_mut() = Version::HTTP_11;
         *request.uri_mut() = origin(&self.uri);
-        if let Some(body) = self.body.as_ref().filter(|body| body.is_long()) {
-            // The pod answers 100 when it begins to read, and then gets the rest.
+        if let Some(body) = self.body.as_ref().filter(|body| !body.is_in_hand()) {
+            // The pod answers 100 when it begins to read, and then gets the body.
             request
                 .headers_mut()
                 .insert(header::EXPECT, HeaderValue::from_static("100-continue"));

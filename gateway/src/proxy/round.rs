@@ -16,7 +16,7 @@ use super::{Outgoing, pick::pick};
 use crate::{
     answer::Answer,
     endpoints::{Backends, Load, Pod},
-    upstream::{Connection, PodBody, SendError},
+    upstream::{Connection, PodBody, Protocol, SendError},
 };
 
 /// Pods that one round tries at most: beyond, waiting is better than asking.
@@ -28,8 +28,8 @@ const CONNECT: Duration = Duration::from_secs(1);
 const CONNECT_STARTING: Duration = Duration::from_millis(200);
 /// A pod that has not refused within this time has begun: it refuses before it does anything else.
 const BEGUN_AFTER: Duration = Duration::from_millis(20);
-/// A pod that has not refused within this time gets the rest of the body, whether or not it has
-/// said that it reads.
+/// A pod that has not refused within this time gets the rest of the body over HTTP/2, where it
+/// cannot say that it reads.
 const OPEN_AFTER: Duration = Duration::from_millis(250);
 
 /// What came of a round.
@@ -208,7 +208,9 @@ async fn send(
         answered = &mut sending => return answered,
         () = tokio::time::sleep(BEGUN_AFTER) => begun(),
     }
-    if let Some(body) = &outgoing.body {
+    if let Some(body) = &outgoing.body
+        && outgoing.protocol() == Protocol::Http2
+    {
         tokio::select! {
             biased;
             answered = &mut sending => return answered,

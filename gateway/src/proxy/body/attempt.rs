@@ -4,7 +4,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
@@ -26,6 +26,8 @@ pub struct AttemptBody {
 struct Held {
     inner: Arc<Mutex<Inner>>,
     attempt: u32,
+    /// Nothing passes before the pod has begun.
+    withheld: bool,
     next: usize,
     hint: SizeHint,
 }
@@ -57,11 +59,17 @@ impl AttemptBody {
         Self::default()
     }
 
-    pub(super) fn new(inner: Arc<Mutex<Inner>>, attempt: u32, hint: SizeHint) -> Self {
+    pub(super) fn new(
+        inner: Arc<Mutex<Inner>>,
+        attempt: u32,
+        withheld: bool,
+        hint: SizeHint,
+    ) -> Self {
         Self {
             held: Some(Held {
                 inner,
                 attempt,
+                withheld,
                 next: 0,
                 hint,
             }),
@@ -88,6 +96,10 @@ impl Body for AttemptBody {
             return Poll::Ready(None);
         };
         let mut inner = lock(&held.inner);
+        if held.withheld {
+            ready!(inner.poll_open(held.attempt, context));
+            held.withheld = false;
+        }
         let frame = inner.poll_frame(held.attempt, &mut held.next, context);
         let done = inner.is_done(held.next);
         drop(inner);
@@ -106,6 +118,6 @@ impl Body for AttemptBody {
     fn size_hint(&self) -> SizeHint {
         self.held
             .as_ref()
-            .map_or_else(|| SizeHint::with_exact(0), |held| held.hint.clone())
+            .map_or_else(|| SizeHint::with_exact(0), |held| held.hint)
     }
 }

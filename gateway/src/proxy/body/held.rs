@@ -1,25 +1,38 @@
 use std::{
+    future::poll_fn,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard},
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Waker, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::{BodyExt, combinators::UnsyncBoxBody};
+use http_body_util::{BodyExt, Empty, combinators::UnsyncBoxBody};
 
 use super::{
     AttemptBody, BodyError,
     budget::{Budget, Share},
+    linger,
 };
+use crate::upstream::Protocol;
 
 /// Bytes of one request's body that are kept, at most, while no pod is known to have begun it.
 pub const KEPT_BYTES: usize = 64 * 1024;
+/// A body of at most so many bytes may be gathered before a pod is tried.
+const SHORT_BYTES: usize = 16 * 1024;
+/// Time for that: a short body mostly comes together with its head.
+const SHORT_WITHIN: Duration = Duration::from_millis(5);
 
-/// The body of a client's request. Nothing of it is read before a pod is tried. Its first
-/// [`KEPT_BYTES`] are kept, so that another pod can be tried; then it stops, until the pod says
-/// that it has begun ([`open`](Self::open)). Dropped, it ends whatever attempt still reads it.
+/// The body of a client's request, held until a pod is known to have begun.
+///
+/// A short one is gathered and passed on at once, as often as it takes. Of any other, a pod gets
+/// nothing over HTTP/1.1 before it says that it has begun ([`open`](Self::open)): a pod that refuses
+/// and closes while a body still comes in would have its refusal lost on the way. Over HTTP/2,
+/// where a refusal cannot be lost so, the first [`KEPT_BYTES`] pass before that and are kept.
+///
+/// Dropped, it ends whatever attempt still reads it.
 #[derive(Debug)]
 pub struct HeldBody(Arc<Mutex<Inner>>);
 
@@ -40,6 +53,8 @@ pub(super) struct Inner {
     /// Number of the attempt that may read.
     attempt: u32,
     waker: Option<Waker>,
+    /// The client sends nothing before it is told to.
+    expects: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -63,8 +78,9 @@ impl Piece {
 struct GivenUp;
 
 impl HeldBody {
-    /// Holds `body`, keeping what `budget` allows.
-    pub fn new<B>(body: B, budget: &Budget) -> Self
+    /// Holds `body`, keeping what `budget` allows. With `expects`, its client sends nothing before
+    /// it is told to, which the server does when the body is first read.
+    pub fn new<B>(body: B, budget: &Budget, expects: bool) -> Self
     where
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BodyError>,
@@ -74,7 +90,7 @@ impl HeldBody {
             .upper()
             .and_then(|bytes| usize::try_from(bytes).ok())
             .unwrap_or(usize::MAX);
-        let share = budget.take(expected.min(KEPT_BYTES));
+        let share = budget.take(if expects { 0 } else { expected.min(KEPT_BYTES) });
         Self(Arc::new(Mutex::new(Inner {
             ended: body.is_end_stream(),
             body: body.map_err(Into::into).boxed_unsync(),
@@ -93,17 +109,27 @@ impl HeldBody {
             failed: false,
             attempt: 0,
             waker: None,
+            expects,
         })))
+    }
+
+    /// Reads the body if it is short and there already.
+    pub async fn gather(&self) {
+        let gathered = poll_fn(|context| lock(&self.0).poll_gather(context));
+        // What is not there in time comes later.
+        let _ = tokio::time::timeout(SHORT_WITHIN, gathered).await;
     }
 
     /// The body for the next attempt, from its beginning. Ends the attempt before.
     #[must_use]
-    pub fn attempt(&self) -> AttemptBody {
+    pub fn attempt(&self, protocol: Protocol) -> AttemptBody {
         let mut inner = lock(&self.0);
-        let hint = inner.hint.clone();
+        inner.open = false;
+        let withheld = protocol == Protocol::Http1 && !inner.is_in_hand();
+        let hint = inner.hint;
         let attempt = inner.supersede();
         drop(inner);
-        AttemptBody::new(self.0.clone(), attempt, hint)
+        AttemptBody::new(self.0.clone(), attempt, withheld, hint)
     }
 
     /// A pod has begun, or must have by now: lets everything through.
@@ -112,7 +138,6 @@ impl HeldBody {
     }
 
     /// What [`open`](Self::open) does, for whoever hears from the pod first.
-    #[must_use]
     pub fn opener(&self) -> impl Fn() + Send + Sync + use<> {
         let inner = self.0.clone();
         move || open(&inner)
@@ -131,11 +156,10 @@ impl HeldBody {
         lock(&self.0).failed
     }
 
-    /// Whether it has more than may be kept, or an unknown length: an attempt then asks the pod to
-    /// say when it begins.
+    /// Whether all of it is here.
     #[must_use]
-    pub fn is_long(&self) -> bool {
-        lock(&self.0).limit != usize::MAX
+    pub fn is_in_hand(&self) -> bool {
+        lock(&self.0).is_in_hand()
     }
 
     /// No other pod will be tried: lets go of what was kept.
@@ -148,7 +172,12 @@ impl HeldBody {
 
 impl Drop for HeldBody {
     fn drop(&mut self) {
-        lock(&self.0).supersede();
+        let mut inner = lock(&self.0);
+        inner.supersede();
+        if !inner.ended && !inner.failed && !inner.expects {
+            let nothing = Empty::new().map_err(|never| match never {}).boxed_unsync();
+            linger(std::mem::replace(&mut inner.body, nothing));
+        }
     }
 }
 
@@ -178,6 +207,37 @@ impl Inner {
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }
+    }
+
+    const fn is_in_hand(&self) -> bool {
+        self.ended && self.whole
+    }
+
+    fn poll_gather(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let bound = SHORT_BYTES.min(self.limit);
+        let too_long = self.hint.lower() > SHORT_BYTES as u64;
+        while !(self.ended || self.failed || too_long || self.kept_bytes >= bound) {
+            match ready!(Pin::new(&mut self.body).poll_frame(context)) {
+                None => self.ended = true,
+                Some(Err(_)) => self.failed = true,
+                Some(Ok(frame)) => {
+                    self.ended = self.body.is_end_stream();
+                    if let Some(piece) = piece(frame) {
+                        self.keep(&piece, &mut 0);
+                    }
+                }
+            }
+        }
+        Poll::Ready(())
+    }
+
+    /// Until the pod has begun, or `attempt` is over.
+    pub(super) fn poll_open(&mut self, attempt: u32, context: &Context<'_>) -> Poll<()> {
+        if self.open || self.attempt != attempt {
+            return Poll::Ready(());
+        }
+        self.waker = Some(context.waker().clone());
+        Poll::Pending
     }
 
     /// The frame at `next` for `attempt`.

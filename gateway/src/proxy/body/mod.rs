@@ -4,6 +4,7 @@ mod answer;
 mod attempt;
 mod budget;
 mod held;
+mod linger;
 
 #[cfg(test)]
 mod tests;
@@ -12,6 +13,7 @@ pub use answer::{AnswerBody, Ended, Following};
 pub use attempt::{AttemptBody, Progress};
 pub use budget::Budget;
 pub use held::{HeldBody, KEPT_BYTES};
+pub use linger::linger;
 
 /// Any error of a body.
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;

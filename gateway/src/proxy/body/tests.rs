@@ -6,6 +6,7 @@ use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Full, StreamBody};
 
 use super::*;
+use crate::upstream::Protocol::{Http1, Http2};
 
 const BUDGET: usize = 1 << 20;
 
@@ -41,11 +42,12 @@ async fn available(attempt: &mut AttemptBody) -> (usize, bool) {
 #[tokio::test]
 async fn a_short_body_is_kept_whole_for_another_pod() {
     let budget = Budget::new(BUDGET);
-    let held = HeldBody::new(Full::new(Bytes::from_static(b"hello")), &budget);
-    assert!(!held.is_long());
+    let held = HeldBody::new(Full::new(Bytes::from_static(b"hello")), &budget, false);
+    held.gather().await;
+    assert!(held.is_in_hand());
     assert_eq!(budget.free(), BUDGET - 5);
     for _ in 0..3 {
-        let attempt = held.attempt();
+        let attempt = held.attempt(Http1);
         let progress = attempt.progress();
         assert_eq!(attempt.size_hint().exact(), Some(5));
         assert!(!progress.is_done());
@@ -58,17 +60,44 @@ async fn a_short_body_is_kept_whole_for_another_pod() {
 }
 
 #[tokio::test]
+async fn over_http1_nothing_passes_before_a_pod_has_begun() {
+    let (mut sender, body) = fed();
+    let held = HeldBody::new(body, &Budget::new(BUDGET), false);
+    feed(&mut sender, 1000).await;
+    held.gather().await;
+    assert!(!held.is_in_hand(), "more may come");
+    for _ in 0..2 {
+        let mut attempt = held.attempt(Http1);
+        assert_eq!(available(&mut attempt).await, (0, false));
+        held.open();
+        assert_eq!(available(&mut attempt).await, (1000, false));
+        assert!(held.is_whole(), "little enough is kept");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_expects_to_be_told_is_not_read_before() {
+    let held = HeldBody::new(Full::new(Bytes::from_static(b"hi")), &Budget::new(9), true);
+    held.gather().await;
+    assert!(!held.is_in_hand());
+    for protocol in [Http1, Http2] {
+        let mut attempt = held.attempt(protocol);
+        assert_eq!(available(&mut attempt).await, (0, false));
+    }
+}
+
+#[tokio::test]
 async fn a_long_body_stops_until_a_pod_has_begun() {
     let budget = Budget::new(BUDGET);
     let (mut sender, body) = fed();
-    let held = HeldBody::new(body, &budget);
-    assert!(held.is_long());
+    let held = HeldBody::new(body, &budget, false);
+    assert!(!held.is_in_hand());
     for _ in 0..3 {
         feed(&mut sender, KEPT_BYTES / 2).await;
     }
-    let mut first = held.attempt();
+    let mut first = held.attempt(Http2);
     assert_eq!(available(&mut first).await, (KEPT_BYTES, false));
-    let mut second = held.attempt();
+    let mut second = held.attempt(Http2);
     assert_eq!(available(&mut second).await, (KEPT_BYTES, false));
     let superseded = futures::poll!(first.frame());
     assert!(matches!(superseded, Poll::Ready(Some(Err(_)))));
@@ -84,10 +113,10 @@ async fn a_long_body_stops_until_a_pod_has_begun() {
 async fn without_budget_nothing_is_read_before_a_pod_has_begun() {
     let budget = Budget::new(10);
     let (mut sender, body) = fed();
-    let held = HeldBody::new(body, &budget);
-    assert!(held.is_long());
+    let held = HeldBody::new(body, &budget, false);
+    assert!(!held.is_in_hand());
     feed(&mut sender, 1).await;
-    let mut attempt = held.attempt();
+    let mut attempt = held.attempt(Http2);
     assert_eq!(available(&mut attempt).await, (0, false));
     assert_eq!(budget.free(), 10);
     held.open();
@@ -97,9 +126,9 @@ async fn without_budget_nothing_is_read_before_a_pod_has_begun() {
 #[tokio::test]
 async fn a_pod_that_waits_for_the_rest_is_woken() {
     let (mut sender, body) = fed();
-    let held = HeldBody::new(body, &Budget::new(0));
+    let held = HeldBody::new(body, &Budget::new(0), false);
     feed(&mut sender, 3).await;
-    let mut attempt = held.attempt();
+    let mut attempt = held.attempt(Http2);
     let waiting = tokio::spawn(async move { attempt.frame().await.unwrap().unwrap() });
     tokio::task::yield_now().await;
     held.open();
@@ -109,8 +138,8 @@ async fn a_pod_that_waits_for_the_rest_is_woken() {
 #[tokio::test]
 async fn a_client_that_is_gone_ends_the_attempt() {
     let (_sender, body) = fed();
-    let held = HeldBody::new(body, &Budget::new(BUDGET));
-    let mut attempt = held.attempt();
+    let held = HeldBody::new(body, &Budget::new(BUDGET), false);
+    let mut attempt = held.attempt(Http2);
     let waiting = tokio::spawn(async move { attempt.frame().await });
     tokio::task::yield_now().await;
     drop(held);
@@ -120,14 +149,14 @@ async fn a_client_that_is_gone_ends_the_attempt() {
 #[tokio::test]
 async fn trailers_are_kept_as_well() {
     let (mut sender, body) = fed();
-    let held = HeldBody::new(body, &Budget::new(BUDGET));
+    let held = HeldBody::new(body, &Budget::new(BUDGET), false);
     feed(&mut sender, 1).await;
     let trailers = [("x-sum".parse().unwrap(), "1".parse().unwrap())];
     let frame = Frame::trailers(trailers.into_iter().collect());
     sender.send(Ok(frame)).await.unwrap();
     drop(sender);
     for _ in 0..2 {
-        let collected = held.attempt().collect().await.unwrap();
+        let collected = held.attempt(Http2).collect().await.unwrap();
         assert_eq!(collected.trailers().unwrap()["x-sum"], "1");
     }
 }

@@ -1,0 +1,183 @@
+use std::{net::SocketAddr, time::Duration};
+
+use http::{Request, Response};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use serde_json::json;
+use tokio::net::TcpListener;
+use wasmfn_crds::token::{MasterKey, Purpose};
+use wasmfn_gateway::{
+    admin::{self, Admin},
+    endpoints::Phase::Ready,
+};
+use wasmfn_report::{GatewayFunction, GatewayLine};
+
+use crate::{
+    client::{full, get, send, whole},
+    pod,
+    setup::{KEY, PATIENCE, Running, until},
+};
+
+async fn start(running: &Running) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let admin = Admin {
+        gateway: running.gateway.clone(),
+        namespace: "wasmfn".into(),
+        pod: "gateway-1".into(),
+    };
+    tokio::spawn(admin::serve(admin, listener));
+    address
+}
+
+async fn ask(address: SocketAddr, path: &str, token: &str) -> Response<Incoming> {
+    let asked = Request::get(path)
+        .header("host", "x")
+        .header("authorization", format!("Bearer {token}"))
+        .body(full(""))
+        .unwrap();
+    send(address, asked).await.unwrap()
+}
+
+#[tokio::test]
+async fn readiness_follows_what_was_heard_and_whether_it_leaves() {
+    let running = Running::start().await;
+    let address = start(&running).await;
+    let ready = || async { ask(address, "/readyz", "").await.status().as_u16() };
+    assert_eq!(ready().await, 503);
+    running.functions(&[]);
+    assert_eq!(ready().await, 503);
+    running.pods(&[]);
+    assert_eq!(ready().await, 200);
+    running.gateway.leave();
+    assert_eq!(ready().await, 503);
+    assert_eq!(ask(address, "/healthz", "").await.status(), 200);
+}
+
+#[tokio::test]
+async fn metrics_tell_what_happened_and_forget_what_is_gone() {
+    let pod = pod::start(|_| async { "ok" }).await;
+    let running = Running::serving(&json!({}), &[(pod, Ready)]).await;
+    let address = start(&running).await;
+    get(running.public, "/").await;
+    let text = || async {
+        let response = whole(ask(address, "/metrics", "").await).await;
+        String::from_utf8(response.into_body().to_vec()).unwrap()
+    };
+    let found = text().await;
+    for line in [
+        r#"wasmfn_gateway_requests_total{namespace="n",function="f",code="2xx",reason=""} 1"#,
+        r#"wasmfn_gateway_in_flight{namespace="n",function="f"} 0"#,
+        r#"wasmfn_gateway_queued{namespace="n",function="f"} 0"#,
+        r#"wasmfn_gateway_request_duration_seconds_count{namespace="n",function="f"} 1"#,
+    ] {
+        assert!(found.contains(line), "{line}\n{found}");
+    }
+    running.functions(&[]);
+    get(running.public, "/").await;
+    let found = text().await;
+    assert!(!found.contains(r#"function="f""#), "{found}");
+    let line = r#"wasmfn_gateway_unrouted_total{entrance="public",reason="NotFound"} 1"#;
+    assert!(found.contains(line), "{found}");
+}
+
+/// Lines of a state stream.
+struct Lines {
+    body: Incoming,
+    text: Vec<u8>,
+}
+
+impl Lines {
+    async fn next(&mut self) -> GatewayLine {
+        loop {
+            if let Some(end) = self.text.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.text.drain(..=end).collect();
+                return serde_json::from_slice(&line).unwrap();
+            }
+            let frame = tokio::time::timeout(PATIENCE, self.body.frame()).await;
+            let frame = frame.unwrap().unwrap().unwrap();
+            self.text.extend(frame.into_data().unwrap());
+        }
+    }
+
+    /// The next line about a function.
+    async fn function(&mut self) -> GatewayFunction {
+        loop {
+            if let GatewayLine::Function(function) = self.next().await {
+                return function;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_stream_tells_demand_as_it_changes() {
+    let running = Running::serving(&json!({}), &[]).await;
+    let address = start(&running).await;
+    for token in ["", "wrong"] {
+        assert_eq!(ask(address, "/v1/state", token).await.status(), 401);
+    }
+    let token = MasterKey::new(&KEY)
+        .unwrap()
+        .derive(Purpose::Admin, "wasmfn");
+    let response = ask(address, "/v1/state", &token).await;
+    assert_eq!(response.status(), 200);
+    let mut lines = Lines {
+        body: response.into_body(),
+        text: Vec::new(),
+    };
+    let first = lines.next().await;
+    assert!(
+        matches!(&first, GatewayLine::Gateway { pod, leaving: false, .. } if pod == "gateway-1"),
+        "{first:?}"
+    );
+    assert_eq!(lines.next().await, GatewayLine::Synced);
+    assert_eq!(lines.next().await, GatewayLine::Heartbeat);
+
+    let public = running.public;
+    let asked = tokio::spawn(async move { get(public, "/").await });
+    let waiting = lines.function().await;
+    assert_eq!((waiting.in_flight, waiting.queued), (0, 1));
+    assert_eq!(waiting.function.uid, "uid-f");
+    let pod = pod::start(|_| async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        "ok"
+    })
+    .await;
+    running.pods(&[(pod, Ready)]);
+    let flying = lines.function().await;
+    assert_eq!((flying.in_flight, flying.queued), (1, 0));
+    asked.await.unwrap();
+    let done = lines.function().await;
+    assert_eq!((done.in_flight, done.queued), (0, 0));
+
+    running.gateway.leave();
+    let left = lines.next().await;
+    assert!(
+        matches!(left, GatewayLine::Gateway { leaving: true, .. }),
+        "{left:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_function_that_is_deleted_is_told_as_long_as_it_holds_requests() {
+    let running = Running::serving(&json!({}), &[]).await;
+    let address = start(&running).await;
+    let token = MasterKey::new(&KEY)
+        .unwrap()
+        .derive(Purpose::Admin, "wasmfn");
+    let public = running.public;
+    let pod = pod::start(|_| futures::future::pending::<&str>()).await;
+    running.pods(&[(pod, Ready)]);
+    let asked = tokio::spawn(async move { get(public, "/").await });
+    until("it is in flight", || running.counts() == (1, 0)).await;
+    let body = ask(address, "/v1/state", &token).await.into_body();
+    let mut lines = Lines {
+        body,
+        text: Vec::new(),
+    };
+    assert_eq!(lines.function().await.in_flight, 1);
+    running.functions(&[]);
+    asked.abort();
+    assert_eq!(lines.function().await.in_flight, 0);
+}

@@ -1,0 +1,14 @@
+//! The gateway on loopback, between scripted clients and scripted pods. No cluster is needed.
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests fail as tests do: where they cannot go on"
+)]
+
+mod admin;
+mod client;
+mod drain;
+mod pod;
+mod proxying;
+mod queueing;
+mod retrying;
+mod setup;
