@@ -1,0 +1,97 @@
+use bytes::Bytes;
+use wasmfn_crds::Reason;
+
+use super::{imports, *};
+
+fn engine() -> Engine {
+    Engine::new(4, Budget::new(1 << 30)).unwrap()
+}
+
+async fn refused(text: &str) -> CompileError {
+    let bytes = Bytes::from(wat::parse_str(text).unwrap());
+    engine().compile("sha256:0", bytes).await.unwrap_err()
+}
+
+#[tokio::test]
+async fn everything_that_is_offered_can_be_imported() {
+    let engine = engine();
+    for name in imports::offered_names() {
+        let text = format!("(component (import \"{name}\" (instance)))");
+        let component =
+            wasmtime::component::Component::new(&engine.wasmtime, wat::parse_str(text).unwrap())
+                .unwrap();
+        assert!(imports::missing(&engine.wasmtime, &component).is_empty(), "{name}");
+        engine
+            .linker
+            .instantiate_pre(&component)
+            .unwrap_or_else(|error| panic!("{name}: {error:#}"));
+    }
+}
+
+#[tokio::test]
+async fn missing_imports_are_all_listed() {
+    let error = refused(
+        r#"(component
+            (import "wasi:nn/graph@0.2.0" (instance))
+            (import "team:store/items" (instance))
+            (import "wasi:cli/environment@0.2.3" (instance))
+            (import "wasi:cli/environment@0.3.0" (instance))
+            (instance $handler)
+            (export "wasi:http/incoming-handler@0.2.0" (instance $handler)))"#,
+    )
+    .await;
+    assert_eq!(error.reason(), Reason::MissingImport);
+    assert_eq!(
+        error.to_string(),
+        "the module imports what wasmfn does not offer: `team:store/items`, \
+         `wasi:cli/environment@0.3.0`, `wasi:nn/graph@0.2.0`"
+    );
+}
+
+#[tokio::test]
+async fn what_cannot_be_called_is_refused_by_what_it_is() {
+    let cases = [
+        (
+            r#"(component (instance $a) (export "team:app/run@1.0.0" (instance $a)))"#,
+            Reason::WrongExports,
+            "it exports `team:app/run@1.0.0`",
+        ),
+        ("(component)", Reason::WrongExports, "it exports nothing"),
+        (
+            r#"(component (instance $a) (export "wasi:cli/run@0.2.0" (instance $a)))"#,
+            Reason::Unsupported,
+            "command",
+        ),
+        (
+            r#"(module (func (export "add")) (func (export "sub")))"#,
+            Reason::WrongExports,
+            "`add`, `sub`, and it is a core module",
+        ),
+        (
+            r#"(module
+                (import "wasi_snapshot_preview1" "proc_exit" (func (param i32)))
+                (func (export "_start")))"#,
+            Reason::Unsupported,
+            "preview 1 command",
+        ),
+        (
+            r#"(component
+                (instance $handler)
+                (export "wasi:http/incoming-handler@0.2.0" (instance $handler)))"#,
+            Reason::MissingImport,
+            "cannot be linked",
+        ),
+    ];
+    for (text, reason, part) in cases {
+        let error = refused(text).await;
+        assert_eq!(error.reason(), reason, "{error}");
+        assert!(error.to_string().contains(part), "{error}");
+    }
+}
+
+#[test]
+fn an_engine_that_asks_for_too_much_makes_do_with_less() {
+    let engine = Engine::new(200_000, Budget::new(1 << 30)).unwrap();
+    assert!(engine.slots() < 200_000, "{}", engine.slots());
+    assert!(engine.slots() > 1_000, "{}", engine.slots());
+}

@@ -111,7 +111,7 @@ mod tests {
     use tokio::sync::watch::{Receiver, channel};
     use wasmfn_crds::Placement;
 
-    fn feed(folder: &std::path::Path) -> (Feed, Receiver<Option<Arc<FunctionSet>>>) {
+    fn feed_in(folder: &std::path::Path) -> (Feed, Receiver<Option<Arc<FunctionSet>>>) {
         let settings = PodSettings::parse_from([
             "wasmfn-runtime",
             "--namespace=team",
@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn holds_what_its_runtime_serves_and_remembers_it() {
         let folder = tempfile::tempdir().unwrap();
-        let (mut feed, receiver) = self::feed(folder.path());
+        let (mut feed, receiver) = feed_in(folder.path());
         assert_eq!(names(&receiver), None);
         let mut dedicated = function("dedicated");
         dedicated.spec.placement = Placement::Dedicated;
@@ -142,14 +142,14 @@ mod tests {
         feed.complete();
         assert_eq!(names(&receiver).unwrap(), ["hello"]);
 
-        let (_, restored) = self::feed(folder.path());
+        let (_, restored) = feed_in(folder.path());
         assert_eq!(names(&restored).unwrap(), ["hello"]);
     }
 
     #[test]
     fn an_object_that_cannot_be_read_stays_as_it_was() {
         let folder = tempfile::tempdir().unwrap();
-        let (mut feed, receiver) = self::feed(folder.path());
+        let (mut feed, receiver) = feed_in(folder.path());
         feed.begin();
         feed.listed("hello", Some(function("hello")));
         feed.complete();
@@ -166,7 +166,7 @@ mod tests {
     #[test]
     fn a_change_that_no_pod_reads_wakes_nobody() {
         let folder = tempfile::tempdir().unwrap();
-        let (mut feed, mut receiver) = self::feed(folder.path());
+        let (mut feed, mut receiver) = feed_in(folder.path());
         feed.changed("hello", Some(function("hello")));
         receiver.mark_unchanged();
         let mut touched = function("hello");

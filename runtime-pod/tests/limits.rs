@@ -1,0 +1,225 @@
+//! What passes a limit ends, alone, with the right answer.
+
+mod support;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use serde_json::{Value, json};
+use support::{Plan, World, client, client::Answer, guests, registry::Shelf};
+
+async fn world(limits: Value) -> World {
+    let mut world = World::new().await;
+    world.registry.push("r/answer:1", guests::bytes("answer"));
+    world
+        .serve("hello", json!({"image": "r/answer:1", "limits": limits}))
+        .await;
+    world
+        .serve("neighbour", json!({"image": "r/answer:1"}))
+        .await;
+    world
+}
+
+fn is_error(answer: &Answer, status: u16, reason: &str) {
+    assert_eq!(answer.status, status, "{answer:?}");
+    assert_eq!(answer.header("wasmfn-reason"), reason, "{answer:?}");
+    assert_eq!(answer.header("content-type"), "application/json");
+    let body: Value = serde_json::from_str(&answer.text).unwrap();
+    assert_eq!(body["reason"], reason);
+    assert!(!body["message"].as_str().unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trap_is_answered_and_the_next_request_is_well() {
+    let world = world(json!({})).await;
+    let answer = world.get("hello", "/trap").await;
+    is_error(&answer, 500, "Trapped");
+    assert!(answer.text.contains("unreachable"), "{}", answer.text);
+    assert!(!answer.text.contains("0x"), "{}", answer.text);
+    assert_eq!(world.get("hello", "/").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_that_computes_for_ever_runs_out_of_cpu() {
+    let world = world(json!({"cpuMillisecondsPerRequest": 200})).await;
+    let start = Instant::now();
+    let answer = world.get("hello", "/spin").await;
+    is_error(&answer, 500, "OutOfCpu");
+    assert!(start.elapsed() >= Duration::from_millis(200));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn spinners_do_not_keep_a_neighbour_waiting() {
+    let world = Arc::new(world(json!({"cpuMillisecondsPerRequest": 3000})).await);
+    let spinners: Vec<_> = (0..8)
+        .map(|_| {
+            let address = world.address;
+            tokio::spawn(async move { client::get(address, "hello", "/spin").await })
+        })
+        .collect();
+    world.until("hello", |report| report.in_flight == 8).await;
+    let mut answered = 0;
+    while world.report("hello").unwrap().in_flight == 8 {
+        let answer = world.get("neighbour", "/").await;
+        assert_eq!(answer.status, 200);
+        answered += 1;
+    }
+    assert!(answered >= 10, "{answered} answers beside 8 spinners");
+    for spinner in spinners {
+        is_error(&spinner.await.unwrap(), 500, "OutOfCpu");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_that_grows_for_ever_runs_out_of_memory() {
+    let world = world(json!({"memoryPerRequest": "16Mi"})).await;
+    is_error(&world.get("hello", "/grow").await, 500, "OutOfMemory");
+    assert_eq!(world.get("neighbour", "/").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_comes_back() {
+    let world = world(json!({})).await;
+    let before = world.runtime.picture().holdings().memory_bytes;
+    for _ in 0..5 {
+        is_error(&world.get("hello", "/grow").await, 500, "OutOfMemory");
+    }
+    world.until("hello", |report| report.in_flight == 0).await;
+    let after = world.runtime.picture().holdings();
+    assert_eq!(after.memory_bytes, before);
+    assert_eq!(after.in_flight, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_that_waits_too_long_is_answered_for() {
+    let world = world(json!({"timeoutSeconds": 1})).await;
+    let start = Instant::now();
+    let answer = world.get("hello", "/slow?milliseconds=60000").await;
+    is_error(&answer, 504, "Timeout");
+    assert!(start.elapsed() < Duration::from_secs(10));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_has_begun_is_cut_and_never_completed() {
+    let world = world(json!({"timeoutSeconds": 1, "responseBytes": "1Mi"})).await;
+    let late = world
+        .get("hello", "/stream?chunks=100&pauseMilliseconds=200")
+        .await;
+    assert_eq!(late.status, 200);
+    assert!(late.is_broken, "{late:?}");
+    assert!(late.text.starts_with("chunk 0\n"), "{late:?}");
+
+    let large = world.get("hello", "/big?bytes=3000000").await;
+    assert!(large.is_broken);
+    assert!(large.text.len() <= 1 << 20, "{}", large.text.len());
+    assert_eq!(world.get("hello", "/big?bytes=1048576").await.text.len(), 1 << 20);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_is_too_large_is_refused() {
+    let world = world(json!({"requestBytes": "1Mi"})).await;
+    let with_length = client::request("hello", "/echo")
+        .method("POST")
+        .body(Full::new(Bytes::from(vec![0; (1 << 20) + 1])))
+        .unwrap();
+    let answer = client::read(client::send(world.address, with_length).await).await;
+    is_error(&answer, 413, "RequestTooLarge");
+
+    // Without a length it is seen as it passes; `/slow` has not answered by then.
+    let chunk = Bytes::from(vec![0; 64 << 10]);
+    let frames = futures::stream::iter((0..17).map(move |_| {
+        Ok::<_, std::io::Error>(hyper::body::Frame::data(chunk.clone()))
+    }));
+    let without_length = client::request("hello", "/echo")
+        .method("POST")
+        .body(http_body_util::StreamBody::new(frames))
+        .unwrap();
+    let answer = client::read(client::send(world.address, without_length).await).await;
+    let is_refused = answer.status == 413 || answer.is_broken;
+    assert!(is_refused, "{answer:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_beyond_the_concurrency_are_refused_unread() {
+    let world = Arc::new(world(json!({"maxConcurrency": 1})).await);
+    let address = world.address;
+    let slow = tokio::spawn(async move {
+        client::get(address, "hello", "/slow?milliseconds=1500").await
+    });
+    let report = world.until("hello", |report| report.in_flight == 1).await;
+    assert!(report.full);
+    let refused = world.get("hello", "/").await;
+    assert_eq!(refused.status, 503);
+    assert_eq!(refused.header("wasmfn-refused"), "Full");
+    assert_eq!(world.get("neighbour", "/").await.status, 200);
+    assert_eq!(slow.await.unwrap().status, 200);
+    world.until("hello", |report| report.in_flight == 0).await;
+    assert_eq!(world.get("hello", "/").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_without_memory_says_that_it_is_full() {
+    let plan = Plan {
+        memory_budget_bytes: 24 << 20,
+        folder: None,
+    };
+    let mut world = World::with(plan, Arc::new(Shelf::default())).await;
+    world.registry.push("r/answer:1", guests::bytes("answer"));
+    world.serve("hello", json!({"image": "r/answer:1"})).await;
+    let address = world.address;
+    let slow: Vec<_> = (0..40)
+        .map(|_| {
+            tokio::spawn(async move {
+                client::get(address, "hello", "/slow?milliseconds=1000").await
+            })
+        })
+        .collect();
+    let seen_full = AtomicBool::new(false);
+    let mut answered = 0;
+    for request in slow {
+        let answer = request.await.unwrap();
+        if answer.status == 200 {
+            answered += 1;
+        } else {
+            assert_eq!(answer.header("wasmfn-refused"), "Full", "{answer:?}");
+            seen_full.store(true, Ordering::Relaxed);
+        }
+    }
+    assert!(answered > 0);
+    assert!(seen_full.load(Ordering::Relaxed), "{answered} answered");
+    assert_eq!(world.get("hello", "/").await.status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_goes_away_ends_its_guest() {
+    let world = world(json!({})).await;
+    let request = client::request("hello", "/slow?milliseconds=25000")
+        .body(Full::<Bytes>::default())
+        .unwrap();
+    let address = world.address;
+    let asking = tokio::spawn(async move { client::send(address, request).await });
+    world.until("hello", |report| report.in_flight == 1).await;
+    asking.abort();
+    let start = Instant::now();
+    world.until("hello", |report| report.in_flight == 0).await;
+    assert!(start.elapsed() < Duration::from_secs(10));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_are_denied_unless_listed() {
+    let world = world(json!({})).await;
+    let answer = world
+        .get("hello", "/outbound?url=http%3A%2F%2F127.0.0.1%3A9%2F")
+        .await;
+    assert!(
+        answer.text.contains("HttpRequestDenied") || answer.status == 500,
+        "{answer:?}"
+    );
+}
