@@ -3,7 +3,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use axum::{Router, body::Body, extract::State, http::HeaderMap, routing::get};
+use axum::{
+    Router,
+    body::Body,
+    extract::State,
+    http::{HeaderMap, HeaderValue},
+    routing::get,
+};
 use futures::StreamExt;
 use http::StatusCode;
 use tokio::{net::TcpListener, sync::mpsc, time::timeout};
@@ -265,7 +271,8 @@ struct Pod {
 }
 
 async fn state(State(pod): State<Pod>, headers: HeaderMap) -> Result<Body, StatusCode> {
-    if headers.get("authorization").map(|value| value.as_bytes()) != Some(b"Bearer token") {
+    let token = headers.get("authorization").map(HeaderValue::as_bytes);
+    if token != Some(b"Bearer token") {
         return Err(StatusCode::UNAUTHORIZED);
     }
     let (text, last) = {
