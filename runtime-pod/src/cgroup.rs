@@ -59,7 +59,9 @@ fn parse_limit(text: &str) -> Option<u64> {
 
 /// `MemTotal` of `/proc/meminfo`, in bytes.
 fn parse_total(text: &str) -> Option<u64> {
-    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     kibibytes.checked_mul(1024)
 }
@@ -68,7 +70,10 @@ fn parse_total(text: &str) -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn root(files: &[(&str, &str)]) -> tempfile::TempDir {
+    /// Path and text of a file.
+    type File = (&'static str, &'static str);
+
+    fn root(files: &[File]) -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();
         for (path, text) in files {
             let path = root.path().join(path);
@@ -78,15 +83,21 @@ mod tests {
         root
     }
 
-    const MACHINE: (&str, &str) = ("proc/meminfo", "MemTotal:       1024 kB\nMemFree: 3 kB\n");
+    const MACHINE: File = ("proc/meminfo", "MemTotal:       1024 kB\nMemFree: 3 kB\n");
 
     #[test]
     fn takes_the_smallest_limit_that_applies() {
-        let cases: [(&[(&str, &str)], Option<u64>); 6] = [
+        let cases: [(&[File], Option<u64>); 6] = [
             (&[], None),
             (&[MACHINE], Some(1 << 20)),
-            (&[MACHINE, ("sys/fs/cgroup/memory.max", "max\n")], Some(1 << 20)),
-            (&[MACHINE, ("sys/fs/cgroup/memory.max", "4096\n")], Some(4096)),
+            (
+                &[MACHINE, ("sys/fs/cgroup/memory.max", "max\n")],
+                Some(1 << 20),
+            ),
+            (
+                &[MACHINE, ("sys/fs/cgroup/memory.max", "4096\n")],
+                Some(4096),
+            ),
             (
                 &[
                     MACHINE,

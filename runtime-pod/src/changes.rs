@@ -24,7 +24,8 @@ impl Changes {
     /// Something changed that is told at once.
     pub fn urgent(&self) {
         self.all.fetch_add(1, Ordering::Relaxed);
-        self.urgent.send_modify(|count| *count = count.wrapping_add(1));
+        self.urgent
+            .send_modify(|count| *count = count.wrapping_add(1));
     }
 
     /// A number changed; `to_or_from_zero` is told at once.

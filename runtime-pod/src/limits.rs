@@ -38,9 +38,8 @@ impl Limits {
     /// # Errors
     /// [`LimitsError`] for an amount of bytes that is none.
     pub fn read(limits: &spec::Limits) -> Result<Self, LimitsError> {
-        let bytes = |field, amount| {
-            quantity::bytes(amount).map_err(|source| LimitsError { field, source })
-        };
+        let bytes =
+            |field, amount| quantity::bytes(amount).map_err(|source| LimitsError { field, source });
         let positive = |number: i32| u32::try_from(number).unwrap_or(0).max(1);
         let milliseconds = u64::try_from(limits.cpu_milliseconds_per_request).unwrap_or(0);
         Ok(Self {
@@ -75,9 +74,14 @@ mod tests {
 
     #[test]
     fn names_the_field_that_cannot_be_read() {
-        let mut spec = spec::Limits::default();
-        spec.request_bytes = Quantity("many".to_owned());
+        let spec = spec::Limits {
+            request_bytes: Quantity("many".to_owned()),
+            ..spec::Limits::default()
+        };
         let error = Limits::read(&spec).unwrap_err().to_string();
-        assert!(error.starts_with("`spec.limits.requestBytes`: `many`"), "{error}");
+        assert!(
+            error.starts_with("`spec.limits.requestBytes`: `many`"),
+            "{error}"
+        );
     }
 }

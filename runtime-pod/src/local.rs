@@ -109,7 +109,11 @@ pub async fn serve(options: Options) -> Result<Local, LocalError> {
             Arc::new(File::new(bytes))
         }
     };
-    let name = function.metadata.name.get_or_insert(NAME.to_owned()).clone();
+    let name = function
+        .metadata
+        .name
+        .get_or_insert(NAME.to_owned())
+        .clone();
     function
         .metadata
         .namespace
@@ -131,12 +135,10 @@ pub async fn serve(options: Options) -> Result<Local, LocalError> {
     let set = BTreeMap::from([(name, Arc::new(function))]);
     let (sender, source) = watch::channel(Some(Arc::new(set)));
     let listener = listen((Ipv4Addr::LOCALHOST, options.port).into()).await?;
-    let address = listener
-        .local_addr()
-        .map_err(|source| StartError::Listen {
-            address: (Ipv4Addr::LOCALHOST, options.port).into(),
-            source,
-        })?;
+    let address = listener.local_addr().map_err(|source| StartError::Listen {
+        address: (Ipv4Addr::LOCALHOST, options.port).into(),
+        source,
+    })?;
     let runtime = Runtime::start(settings, source, registry, NameResolver::from_system()?)?;
     loaded(&runtime).await?;
     let connections = runtime.serve_data(listener);

@@ -114,11 +114,7 @@ impl Default for Metrics {
             "Functions that the pod holds",
             metrics.functions.clone(),
         );
-        registry.register(
-            "in_flight",
-            "Requests in flight",
-            metrics.in_flight.clone(),
-        );
+        registry.register("in_flight", "Requests in flight", metrics.in_flight.clone());
         registry.register_with_unit(
             "memory_used",
             "Memory that guests, code and compilation use",

@@ -150,7 +150,8 @@ impl References {
             object: object.to_owned(),
             key: key.to_owned(),
         };
-        let is_name = |text: &str| !text.is_empty() && text != "." && text != ".." && !text.contains('/');
+        let is_name =
+            |text: &str| !text.is_empty() && text != "." && text != ".." && !text.contains('/');
         let root = self
             .root
             .as_ref()

@@ -207,6 +207,12 @@ impl Runtime {
         &self.handler
     }
 
+    /// Says that this process will end; requests are served as before.
+    pub fn leave(&self) {
+        self.picture.leaving();
+        self.handler.leave();
+    }
+
     /// Lets no further request begin, and connections end after those that they carry.
     pub fn close(&self) {
         self.handler.close();

@@ -1,4 +1,5 @@
 //! What passes a limit ends, alone, with the right answer.
+#![allow(clippy::unwrap_used, reason = "what panics here fails a test")]
 
 mod support;
 
@@ -57,7 +58,7 @@ async fn a_guest_that_computes_for_ever_runs_out_of_cpu() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn spinners_do_not_keep_a_neighbour_waiting() {
-    let world = Arc::new(world(json!({"cpuMillisecondsPerRequest": 3000})).await);
+    let world = Arc::new(world(json!({"cpuMillisecondsPerRequest": 1000})).await);
     let spinners: Vec<_> = (0..8)
         .map(|_| {
             let address = world.address;
@@ -119,7 +120,10 @@ async fn an_answer_that_has_begun_is_cut_and_never_completed() {
     let large = world.get("hello", "/big?bytes=3000000").await;
     assert!(large.is_broken);
     assert!(large.text.len() <= 1 << 20, "{}", large.text.len());
-    assert_eq!(world.get("hello", "/big?bytes=1048576").await.text.len(), 1 << 20);
+    assert_eq!(
+        world.get("hello", "/big?bytes=1048576").await.text.len(),
+        1 << 20
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -134,9 +138,9 @@ async fn a_request_that_is_too_large_is_refused() {
 
     // Without a length it is seen as it passes; `/slow` has not answered by then.
     let chunk = Bytes::from(vec![0; 64 << 10]);
-    let frames = futures::stream::iter((0..17).map(move |_| {
-        Ok::<_, std::io::Error>(hyper::body::Frame::data(chunk.clone()))
-    }));
+    let frames = futures::stream::iter(
+        (0..17).map(move |_| Ok::<_, std::io::Error>(hyper::body::Frame::data(chunk.clone()))),
+    );
     let without_length = client::request("hello", "/echo")
         .method("POST")
         .body(http_body_util::StreamBody::new(frames))
@@ -150,9 +154,8 @@ async fn a_request_that_is_too_large_is_refused() {
 async fn requests_beyond_the_concurrency_are_refused_unread() {
     let world = Arc::new(world(json!({"maxConcurrency": 1})).await);
     let address = world.address;
-    let slow = tokio::spawn(async move {
-        client::get(address, "hello", "/slow?milliseconds=1500").await
-    });
+    let slow =
+        tokio::spawn(async move { client::get(address, "hello", "/slow?milliseconds=1500").await });
     let report = world.until("hello", |report| report.in_flight == 1).await;
     assert!(report.full);
     let refused = world.get("hello", "/").await;
@@ -176,9 +179,9 @@ async fn a_pod_without_memory_says_that_it_is_full() {
     let address = world.address;
     let slow: Vec<_> = (0..40)
         .map(|_| {
-            tokio::spawn(async move {
-                client::get(address, "hello", "/slow?milliseconds=1000").await
-            })
+            tokio::spawn(
+                async move { client::get(address, "hello", "/slow?milliseconds=1000").await },
+            )
         })
         .collect();
     let seen_full = AtomicBool::new(false);
@@ -218,8 +221,6 @@ async fn calls_are_denied_unless_listed() {
     let answer = world
         .get("hello", "/outbound?url=http%3A%2F%2F127.0.0.1%3A9%2F")
         .await;
-    assert!(
-        answer.text.contains("HttpRequestDenied") || answer.status == 500,
-        "{answer:?}"
-    );
+    assert_eq!(answer.status, 502);
+    assert!(answer.text.contains("HttpRequestDenied"), "{answer:?}");
 }

@@ -1,4 +1,5 @@
 //! From an image to a version that answers, and from one version to the next.
+#![allow(clippy::unwrap_used, reason = "what panics here fails a test")]
 
 mod support;
 
@@ -46,9 +47,8 @@ async fn a_new_version_takes_over_while_requests_under_way_finish_on_the_old() {
     world.registry.push("r/hello:2", guests::bytes("v2"));
     world.serve("hello", json!({"image": "r/hello:1"})).await;
     let address = world.address;
-    let slow = tokio::spawn(async move {
-        client::get(address, "hello", "/slow?milliseconds=4000").await
-    });
+    let slow =
+        tokio::spawn(async move { client::get(address, "hello", "/slow?milliseconds=4000").await });
     world.until("hello", |report| report.in_flight == 1).await;
     let is_over = Arc::new(AtomicBool::new(false));
     let traffic: Vec<_> = (0..4)
@@ -94,7 +94,11 @@ async fn what_cannot_load_says_why_and_leaves_the_old_version_serving() {
             guests::bytes("missing-import").to_vec(),
             "MissingImport",
         ),
-        ("broken", b"\0asm\x0d\0\x01\0rubbish".to_vec(), "CompileFailed"),
+        (
+            "broken",
+            b"\0asm\x0d\0\x01\0rubbish".to_vec(),
+            "CompileFailed",
+        ),
     ];
     for (tag, bytes, reason) in cases {
         let image = format!("r/hello:{tag}");
@@ -122,9 +126,7 @@ async fn what_cannot_load_says_why_and_leaves_the_old_version_serving() {
 async fn new_settings_take_effect_without_another_pull() {
     let mut world = World::new().await;
     world.registry.push("r/answer:1", guests::bytes("answer"));
-    let spec = |value: &str| {
-        json!({"image": "r/answer:1", "env": [{"name": "A", "value": value}]})
-    };
+    let spec = |value: &str| json!({"image": "r/answer:1", "env": [{"name": "A", "value": value}]});
     world.serve("hello", spec("one")).await;
     assert_eq!(world.get("hello", "/env/A").await.text, "one\n");
     world.serve("hello", spec("two")).await;
@@ -179,7 +181,10 @@ async fn a_missing_secret_stops_its_own_function_until_it_comes() {
     world.record("hello").await;
     let (word, message) = world.failed("hello").await;
     assert_eq!(word, "MissingSecret");
-    assert!(message.contains("`token`") && message.contains("`value`"), "{message}");
+    assert!(
+        message.contains("`token`") && message.contains("`value`"),
+        "{message}"
+    );
     assert_eq!(world.get("other", "/").await.status, 200);
 
     world.secret("token", "value", "first");

@@ -40,16 +40,16 @@ pub(super) fn component(engine: &Engine, component: &Component) -> Exports {
     KNOWN
         .iter()
         .find(|(export, _)| names.iter().any(|name| name.starts_with(export)))
-        .map_or_else(|| Exports::Other(list(&names)), |(_, what)| Exports::Known(what))
+        .map_or_else(
+            || Exports::Other(list(&names)),
+            |(_, what)| Exports::Known(what),
+        )
 }
 
 /// Whether a core module is a WASI preview 1 command, and what it exports, for a sentence.
 pub(super) fn core_module(bytes: &[u8]) -> (bool, String) {
     let (exports, is_preview1) = read_core(bytes).unwrap_or_default();
-    (
-        is_preview1 && exports.contains(&"_start"),
-        list(&exports),
-    )
+    (is_preview1 && exports.contains(&"_start"), list(&exports))
 }
 
 fn read_core(bytes: &[u8]) -> Result<(Vec<&str>, bool), wasmparser::BinaryReaderError> {

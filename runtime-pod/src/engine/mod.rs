@@ -6,9 +6,9 @@ mod imports;
 mod inspect;
 mod pool;
 mod settings;
-mod ticker;
 #[cfg(test)]
 mod tests;
+mod ticker;
 
 use std::sync::Arc;
 

@@ -20,7 +20,10 @@ async fn everything_that_is_offered_can_be_imported() {
         let component =
             wasmtime::component::Component::new(&engine.wasmtime, wat::parse_str(text).unwrap())
                 .unwrap();
-        assert!(imports::missing(&engine.wasmtime, &component).is_empty(), "{name}");
+        assert!(
+            imports::missing(&engine.wasmtime, &component).is_empty(),
+            "{name}"
+        );
         engine
             .linker
             .instantiate_pre(&component)

@@ -60,7 +60,6 @@ pub struct Version {
     allowed: Arc<AllowList>,
 }
 
-
 impl std::fmt::Debug for Version {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         // Without environment and config, which hold secrets.

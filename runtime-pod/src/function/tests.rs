@@ -58,7 +58,10 @@ fn step(next: Next) -> Step {
 fn resolves_prepares_waits_for_the_record_and_serves() {
     let mut desired = desired();
     let mut progress = Progress::default();
-    assert!(matches!(step(decide(&desired, &progress)), Step::Resolve { .. }));
+    assert!(matches!(
+        step(decide(&desired, &progress)),
+        Step::Resolve { .. }
+    ));
     progress.resolution = Some(own("a"));
     assert!(
         matches!(step(decide(&desired, &progress)), Step::Prepare { digest, .. } if digest == "a")
@@ -66,7 +69,10 @@ fn resolves_prepares_waits_for_the_record_and_serves() {
     progress.prepared = Some("a".to_owned());
     assert_eq!(decide(&desired, &progress), Next::Rest(Resting::Unrecorded));
     desired.recorded = Some("a".to_owned());
-    assert!(matches!(step(decide(&desired, &progress)), Step::Serve { .. }));
+    assert!(matches!(
+        step(decide(&desired, &progress)),
+        Step::Serve { .. }
+    ));
     progress.serving = Some(served("a"));
     assert_eq!(decide(&desired, &progress), Next::Rest(Resting::Served));
 }
@@ -113,10 +119,16 @@ fn new_settings_are_served_without_preparing_again() {
         generation: 2,
         ..desired()
     };
-    assert!(matches!(step(decide(&newer, &progress)), Step::Serve { .. }));
+    assert!(matches!(
+        step(decide(&newer, &progress)),
+        Step::Serve { .. }
+    ));
     newer.generation = 1;
     newer.revision = 7;
-    assert!(matches!(step(decide(&newer, &progress)), Step::Serve { .. }));
+    assert!(matches!(
+        step(decide(&newer, &progress)),
+        Step::Serve { .. }
+    ));
 }
 
 #[test]
@@ -134,8 +146,7 @@ fn a_suspended_function_is_left_alone() {
 #[test]
 fn a_resolution_counts_only_for_its_image_and_annotation() {
     let mut object = samples::function("hello");
-    object.status.get_or_insert_default().resolved =
-        Some(Resolved::new(IMAGE, "", "sha256:aa"));
+    object.status.get_or_insert_default().resolved = Some(Resolved::new(IMAGE, "", "sha256:aa"));
     assert_eq!(
         Desired::of(&object, 0).recorded.as_deref(),
         Some("sha256:aa")

@@ -138,7 +138,11 @@ mod tests {
         feed.begin();
         feed.listed("hello", Some(function("hello")));
         feed.listed("dedicated", Some(dedicated));
-        assert_eq!(names(&receiver), None, "a listing counts when it is complete");
+        assert_eq!(
+            names(&receiver),
+            None,
+            "a listing counts when it is complete"
+        );
         feed.complete();
         assert_eq!(names(&receiver).unwrap(), ["hello"]);
 

@@ -113,11 +113,7 @@ fn runtime_settings(
         references_folder: Some(settings.references_folder.clone()),
         authority: ResolutionAuthority::Operator,
         trust: Trust::Gateways(Arc::clone(tokens)),
-        siblings: Some(Siblings::new(
-            resolver.clone(),
-            service,
-            Arc::clone(tokens),
-        )),
+        siblings: Some(Siblings::new(resolver.clone(), service, Arc::clone(tokens))),
         observer: None,
     }
 }
@@ -135,7 +131,7 @@ async fn leave(
         settings.grace_seconds,
     );
     tracing::info!("told to go");
-    runtime.picture().leaving();
+    runtime.leave();
     loop {
         let closes_at = drain.closes_at(runtime.handler().last_arrival());
         if closes_at <= Instant::now() {

@@ -68,7 +68,10 @@ impl Picture {
     #[must_use]
     pub fn loads(&self) -> Vec<Load> {
         let functions = self.functions.all();
-        functions.iter().map(|function| function.report().load).collect()
+        functions
+            .iter()
+            .map(|function| function.report().load)
+            .collect()
     }
 
     /// The state right now, a line for each subject.

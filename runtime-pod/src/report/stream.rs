@@ -9,9 +9,7 @@ use tokio::{
     sync::watch,
     time::{Instant, sleep, timeout},
 };
-use wasmfn_report::{
-    CHANGE_INTERVAL, Difference, HEARTBEAT_INTERVAL, LINE_MAX_BYTES, RuntimeLine,
-};
+use wasmfn_report::{CHANGE_INTERVAL, Difference, HEARTBEAT_INTERVAL, LINE_MAX_BYTES, RuntimeLine};
 
 use super::picture::{Picture, Subject, gone};
 

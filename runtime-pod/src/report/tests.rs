@@ -59,7 +59,11 @@ async fn a_stream_begins_with_everything_and_goes_on_with_changes() {
     let mut stream = body(Arc::clone(&picture)).into_data_stream();
 
     let first = next(&mut stream).await;
-    let [RuntimeLine::Pod(pod), RuntimeLine::Function(function), RuntimeLine::Synced] = &first[..]
+    let [
+        RuntimeLine::Pod(pod),
+        RuntimeLine::Function(function),
+        RuntimeLine::Synced,
+    ] = &first[..]
     else {
         panic!("{first:?}");
     };

@@ -158,7 +158,8 @@ impl Lines {
     fn append(&mut self, bytes: &[u8]) {
         let room = LINE_MAX_BYTES - self.pending.len();
         self.is_cut |= bytes.len() > room;
-        self.pending.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        self.pending
+            .extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
 
     fn end(&mut self) {
@@ -224,9 +225,7 @@ impl AsyncWrite for LogStream {
 }
 
 impl Pollable for LogStream {
-    fn ready<'life, 'future>(
-        &'life mut self,
-    ) -> Pin<Box<dyn Future<Output = ()> + Send + 'future>>
+    fn ready<'life, 'future>(&'life mut self) -> Pin<Box<dyn Future<Output = ()> + Send + 'future>>
     where
         'life: 'future,
         Self: 'future,

@@ -161,9 +161,7 @@ mod tests {
     fn growth_that_failed_is_not_counted() {
         let mut limit = limit(4, 100);
         assert!(limit.memory_growing(0, 4 * PAGE, None).unwrap());
-        limit
-            .memory_grow_failed(Error::msg("no memory"))
-            .unwrap();
+        limit.memory_grow_failed(Error::msg("no memory")).unwrap();
         assert_eq!(limit.used_bytes(), 0);
     }
 }

@@ -74,9 +74,7 @@ impl Admission {
         let slot = Arc::clone(&self.slots)
             .try_acquire_owned()
             .map_err(|_| self.refuse_full())?;
-        let expected = function
-            .expected_bytes()
-            .min(version.limits().memory_bytes);
+        let expected = function.expected_bytes().min(version.limits().memory_bytes);
         let reservation = self
             .budget
             .reserve(expected)

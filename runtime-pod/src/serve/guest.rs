@@ -107,7 +107,8 @@ pub(super) fn start(
         // is ended, the ending stands before anybody can ask for it.
         let written = WrittenDown(Arc::clone(&run.fate));
         let ending = run.to_end(&mut store, request, sender).await;
-        run.function.observe_memory(store.data().memory().used_bytes());
+        run.function
+            .observe_memory(store.data().memory().used_bytes());
         run.fate.set(ending);
         drop(written);
         drop(store);

@@ -8,7 +8,10 @@ use std::{
     time::Instant,
 };
 
-use http::{HeaderMap, HeaderValue, Request, Response, header::HOST};
+use http::{
+    HeaderMap, HeaderValue, Request, Response, Version,
+    header::{CONNECTION, HOST},
+};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::sleep_until;
@@ -52,6 +55,7 @@ pub struct Handler {
     host: Host,
     metrics: Arc<Metrics>,
     observer: Option<Observer>,
+    is_leaving: AtomicBool,
     is_closing: AtomicBool,
     last_arrival: Mutex<Instant>,
 }
@@ -125,9 +129,15 @@ impl Handler {
             host,
             metrics,
             observer,
+            is_leaving: AtomicBool::new(false),
             is_closing: AtomicBool::new(false),
             last_arrival: Mutex::new(Instant::now()),
         }
+    }
+
+    /// From now on answers tell clients not to use their connection again.
+    pub fn leave(&self) {
+        self.is_leaving.store(true, Ordering::Release);
     }
 
     /// From now on no request begins.
@@ -146,6 +156,18 @@ impl Handler {
 
     /// Answers a request.
     pub async fn handle(&self, request: Request<Incoming>) -> Response<AnswerBody> {
+        // HTTP/2 has a frame for it, which hyper sends when the connection is closed.
+        let says_close =
+            self.is_leaving.load(Ordering::Acquire) && request.version() < Version::HTTP_2;
+        let mut answer = self.answer(request).await;
+        if says_close {
+            let headers = answer.headers_mut();
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        answer
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Response<AnswerBody> {
         let mut watch = Watch::new(&request, Arc::clone(&self.metrics), self.observer.clone());
         let answered = match self.begin(request, &mut watch) {
             Ok(begun) => self.run(begun, &mut watch).await,
@@ -277,11 +299,7 @@ impl Handler {
 }
 
 /// The request as the guest gets it: without what belongs to wasmfn, its body counted.
-fn for_guest(
-    request: Request<Incoming>,
-    limits: &Limits,
-    fate: &Arc<Fate>,
-) -> Request<AnswerBody> {
+fn for_guest(request: Request<Incoming>, limits: &Limits, fate: &Arc<Fate>) -> Request<AnswerBody> {
     let (mut head, body) = request.into_parts();
     headers::remove_own(&mut head.headers);
     let body = RequestBody::new(body, limits.request_bytes, Arc::clone(fate));

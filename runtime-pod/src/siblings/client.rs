@@ -1,12 +1,13 @@
 //! Asks the other pods of the runtime deployment for a module.
 
 use std::{
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     sync::Arc,
     time::Duration,
 };
 
 use bytes::Bytes;
+use futures::{StreamExt, stream::FuturesUnordered};
 use http::{Request, StatusCode, header::AUTHORIZATION};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::client::conn::http1;
@@ -47,21 +48,41 @@ impl Siblings {
         }
     }
 
-    /// The module's bytes, if a sibling has them. This pod itself may be among those asked: it
-    /// answers that it has not.
+    /// The module's bytes, if a sibling has them: of the first that answers with them.
     pub async fn fetch(&self, digest: &str, max_bytes: u64) -> Option<Bytes> {
+        let token = self.tokens.get(Purpose::Module)?;
         let lookup = timeout(BEGIN_TIMEOUT, self.resolver.lookup(&self.service));
         let mut addresses: Vec<IpAddr> = lookup.await.ok()?.ok()?;
+        addresses.retain(|address| !is_own(*address));
         addresses.shuffle(&mut rand::rng());
-        let token = self.tokens.get(Purpose::Module)?;
-        for address in addresses.into_iter().take(MAX_ASKED) {
-            let address = SocketAddr::new(address, RUNTIME_MODULE_PORT);
-            if let Some(bytes) = ask(address, &token, digest, max_bytes).await {
-                return Some(bytes);
+        let mut answers: FuturesUnordered<_> = addresses
+            .into_iter()
+            .take(MAX_ASKED)
+            .map(|address| SocketAddr::new(address, RUNTIME_MODULE_PORT))
+            .map(|address| ask(address, &token, digest, max_bytes))
+            .collect();
+        while let Some(answer) = answers.next().await {
+            if answer.is_some() {
+                return answer;
             }
         }
         None
     }
+}
+
+/// Whether this machine has `address`: then it is also the one from which it would be reached.
+/// Nothing is sent.
+fn is_own(address: IpAddr) -> bool {
+    let any: IpAddr = match address {
+        IpAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    UdpSocket::bind((any, 0))
+        .and_then(|socket| {
+            socket.connect((address, RUNTIME_MODULE_PORT))?;
+            socket.local_addr()
+        })
+        .is_ok_and(|local| local.ip() == address)
 }
 
 /// Asks one sibling.
@@ -103,4 +124,15 @@ async fn request(
         .body(Empty::<Bytes>::new())
         .ok()?;
     sender.send_request(request).await.ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pod_knows_its_own_address() {
+        assert!(is_own(Ipv4Addr::LOCALHOST.into()));
+        assert!(!is_own("192.0.2.1".parse().unwrap()));
+    }
 }

@@ -50,7 +50,9 @@ impl ModuleStore {
     /// The module's bytes, if they are there and whole.
     pub async fn read(&self, digest: &str) -> Option<Bytes> {
         let path = self.path(digest)?;
-        tokio::task::spawn_blocking(move || read(&path)).await.ok()?
+        tokio::task::spawn_blocking(move || read(&path))
+            .await
+            .ok()?
     }
 
     /// Stores the module's bytes. A failure is logged: they can be pulled again.
@@ -168,10 +170,14 @@ mod tests {
             file.set_modified(time).unwrap();
         };
         for (digit, seconds) in [('a', 2), ('b', 1)] {
-            store.write(&digest(digit), Bytes::from_static(&[7; 10])).await;
+            store
+                .write(&digest(digit), Bytes::from_static(&[7; 10]))
+                .await;
             age(digit, seconds);
         }
-        store.write(&digest('c'), Bytes::from_static(&[7; 10])).await;
+        store
+            .write(&digest('c'), Bytes::from_static(&[7; 10]))
+            .await;
         assert_eq!(store.read(&digest('b')).await, None);
         assert!(store.read(&digest('a')).await.is_some());
         assert!(store.read(&digest('c')).await.is_some());

@@ -1,5 +1,7 @@
 //! A runtime with a scripted registry, and a client that asks it as a gateway does.
 #![allow(dead_code, reason = "each test file uses its part")]
+#![allow(clippy::unwrap_used, reason = "what panics here fails a test")]
+#![allow(clippy::needless_pass_by_value, reason = "specs are written in place")]
 
 pub mod client;
 pub mod guests;
@@ -21,13 +23,8 @@ use tokio::{net::TcpListener, sync::watch};
 use wasmfn_crds::{WasmFunction, status::Resolved};
 use wasmfn_report::{Load, RuntimeFunction, RuntimeLine};
 use wasmfn_runtime::{
-    Runtime, Settings,
-    function::ResolutionAuthority,
-    name_resolver::NameResolver,
-    report::Pod,
-    serve::Trust,
-    source::FunctionSet,
-    tokens::Tokens,
+    Runtime, Settings, function::ResolutionAuthority, name_resolver::NameResolver, report::Pod,
+    serve::Trust, source::FunctionSet, tokens::Tokens,
 };
 
 /// What gateways show.
@@ -83,8 +80,7 @@ impl World {
         };
         let (source, functions) = watch::channel(None);
         let resolver = NameResolver::from_system().unwrap();
-        let runtime =
-            Runtime::start(settings, functions, registry.clone(), resolver).unwrap();
+        let runtime = Runtime::start(settings, functions, registry.clone(), resolver).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         drop(runtime.serve_data(listener));

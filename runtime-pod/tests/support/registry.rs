@@ -44,11 +44,7 @@ impl Shelf {
         self.pulls.load(Ordering::SeqCst)
     }
 
-    fn find<T>(
-        &self,
-        what: &str,
-        get: impl FnOnce() -> Option<T>,
-    ) -> Result<T, RegistryError> {
+    fn find<T>(&self, what: &str, get: impl FnOnce() -> Option<T>) -> Result<T, RegistryError> {
         if self.is_away.load(Ordering::SeqCst) {
             return Err(RegistryError::Unreachable {
                 registry: "registry.test".to_owned(),

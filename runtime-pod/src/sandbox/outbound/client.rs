@@ -151,8 +151,8 @@ impl Outbound {
         if !target.is_https {
             return Ok(Box::new(stream));
         }
-        let name = ServerName::try_from(target.host.clone())
-            .map_err(|_| Error::HttpRequestUriInvalid)?;
+        let name =
+            ServerName::try_from(target.host.clone()).map_err(|_| Error::HttpRequestUriInvalid)?;
         let stream = self.tls.connect(name, stream).await.map_err(Error::Tls)?;
         Ok(Box::new(stream))
     }

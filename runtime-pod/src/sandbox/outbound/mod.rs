@@ -62,9 +62,10 @@ impl WasiHttpHooks for Hooks {
             let sent = outbound.send(&caller.allowed, request, options).await;
             if let Err(error) = &sent {
                 let host = target.authority().map_or("", http::uri::Authority::as_str);
-                caller
-                    .log
-                    .warn("OutboundFailed", &format!("call to `{host}` failed: {error}"));
+                caller.log.warn(
+                    "OutboundFailed",
+                    &format!("call to `{host}` failed: {error}"),
+                );
             }
             sent
         })
@@ -78,4 +79,3 @@ impl WasiHttpHooks for Hooks {
         BODY_CHUNK_BYTES
     }
 }
-

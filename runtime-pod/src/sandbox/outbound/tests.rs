@@ -78,7 +78,13 @@ fn services_have_private_addresses_but_not_the_nodes() {
     for address in ["10.96.0.1", "192.168.0.1", "fd12::1"] {
         assert!(may_be_service(address.parse().unwrap()), "{address}");
     }
-    for address in ["127.0.0.1", "169.254.169.254", "::1", "::ffff:10.0.0.1", "fe80::1"] {
+    for address in [
+        "127.0.0.1",
+        "169.254.169.254",
+        "::1",
+        "::ffff:10.0.0.1",
+        "fe80::1",
+    ] {
         assert!(!may_be_service(address.parse().unwrap()), "{address}");
     }
 }
@@ -110,7 +116,10 @@ fn only_what_is_listed_is_allowed() {
         (target(false, "cache", 6379), service("cache")),
         (target(false, "cache.team", 80), service("cache")),
         (target(false, "cache.team.svc", 80), service("cache")),
-        (target(false, "cache.team.svc.cluster.local", 80), service("cache")),
+        (
+            target(false, "cache.team.svc.cluster.local", 80),
+            service("cache"),
+        ),
         (target(false, "cache.other.svc", 80), Decision::Denied),
         (target(false, "cache.team.com", 80), Decision::Denied),
         (target(false, "database", 5432), service("database")),
@@ -137,7 +146,9 @@ fn entries_that_are_none_are_named() {
             hosts: vec![entry.to_owned()],
             services: Vec::new(),
         };
-        let error = AllowList::read(&outbound, "team").expect_err(entry).to_string();
+        let error = AllowList::read(&outbound, "team")
+            .expect_err(entry)
+            .to_string();
         assert!(error.contains(entry), "{error}");
     }
 }
