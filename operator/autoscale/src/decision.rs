@@ -30,6 +30,8 @@ pub enum Cause {
     RecentDemand,
     /// Nobody needs a pod.
     Idle,
+    /// No function is left: the deployment stays as it is until it is removed.
+    NoFunctions,
     /// Fewer would do by what is known, but not all is known.
     MissingData,
 }
@@ -46,6 +48,7 @@ impl Cause {
             Self::Demand => "Demand",
             Self::RecentDemand => "RecentDemand",
             Self::Idle => "Idle",
+            Self::NoFunctions => "NoFunctions",
             Self::MissingData => "MissingData",
         }
     }
@@ -58,7 +61,7 @@ impl Cause {
 #[must_use]
 pub fn decide(inputs: &Inputs, now: Instant) -> Decision {
     let floor = floor::of_deployment(inputs, now);
-    let by_guess = !inputs.functions.is_empty() && floor.cause != Cause::Fixed;
+    let by_guess = floor.cause != Cause::Fixed;
     if floor.replicas < inputs.current && by_guess && inputs.known_since.is_none() {
         return Decision {
             replicas: inputs.current,

@@ -20,12 +20,13 @@ impl Floor {
     }
 }
 
-/// The highest floor of the deployment's functions, and at least `keep_warm`.
+/// The highest floor of the deployment's functions, and at least `keep_warm`. One without functions
+/// is about to be removed as a whole, once gateways had time to let go of it: until then it stays.
 pub(crate) fn of_deployment(inputs: &Inputs, now: Instant) -> Floor {
-    let nothing = Floor::new(0, Cause::Idle);
     if inputs.functions.is_empty() {
-        return nothing;
+        return Floor::new(inputs.current, Cause::NoFunctions);
     }
+    let nothing = Floor::new(0, Cause::Idle);
     let floors: Vec<Floor> = inputs
         .functions
         .iter()

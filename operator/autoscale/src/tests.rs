@@ -148,15 +148,12 @@ fn the_highest_floor_of_a_namespace_counts() {
 }
 
 #[test]
-fn nothing_is_kept_warm_without_functions() {
-    let now = Instant::now();
-    let inputs = Inputs {
-        current: 2,
-        keep_warm: 1,
-        functions: Vec::new(),
-        known_since: None,
-    };
-    assert_eq!(decide(&inputs, now).replicas, 0);
+fn a_deployment_without_functions_stays_as_it_is_until_it_is_removed() {
+    let now = Instant::now() + 10 * IDLE;
+    let mut inputs = deployment(now, 2, Vec::new());
+    inputs.keep_warm = 1;
+    let decision = decide(&inputs, now);
+    assert_eq!((decision.replicas, decision.cause), (2, Cause::NoFunctions));
 }
 
 #[test]

@@ -31,8 +31,18 @@ pub(super) fn progress(
         .reports()
         .filter_map(|report| report.serving.as_ref())
         .any(|version| is_current(observed.function, resolved, version));
-    if loaded {
+    let on_record = observed
+        .function
+        .status
+        .as_ref()
+        .and_then(|status| status.serving.as_ref());
+    let settled = is_settled(observed.function, resolved, serving.or(on_record));
+    if loaded && settled {
         return Progress::Loaded;
+    }
+    if loaded {
+        let message = "it is loaded where it is to run; a pod there is about to become ready";
+        return Progress::Underway(Problem::new(Reason::PodsStarting, message));
     }
     if let Some((word, message)) = observed.failure() {
         let reason = Reason::parse(word).unwrap_or(Reason::LoadFailed);
@@ -41,12 +51,7 @@ pub(super) fn progress(
     if let Some(trouble) = observed.target.trouble() {
         return Progress::Failed(trouble.clone());
     }
-    let on_record = observed
-        .function
-        .status
-        .as_ref()
-        .and_then(|status| status.serving.as_ref());
-    if is_settled(observed.function, resolved, serving.or(on_record)) {
+    if settled {
         return Progress::Idle;
     }
     Progress::Underway(underway(observed))

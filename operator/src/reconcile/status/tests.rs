@@ -445,6 +445,14 @@ fn a_move_is_over_only_when_a_ready_pod_there_serves_the_current_version() {
         };
         let serving = world.status().serving.unwrap();
         assert_eq!(serving.runtime, runtime, "{pod:?}");
+        let answers = runtime == DEDICATED;
+        assert_eq!(world.condition(ConditionType::Ready).0 == "True", answers);
+        let reason = if answers {
+            Reason::Answering
+        } else {
+            Reason::OlderVersion
+        };
+        assert_eq!(world.condition(ConditionType::Serving), is("True", reason));
     }
 }
 
