@@ -50,3 +50,7 @@ fn read(object: DeserializeGuard<WasmFunction>) -> Option<WasmFunction> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "watch_tests.rs"]
+mod tests;
