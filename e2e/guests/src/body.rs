@@ -31,5 +31,9 @@ pub(crate) fn trailers() -> Response<Body> {
         Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"body\n"))),
         Ok(Frame::trailers(trailers)),
     ]);
-    Response::new(Body::from_http_body(StreamBody::new(frames)))
+    let mut response = Response::new(Body::from_http_body(StreamBody::new(frames)));
+    // HTTP/1.1 carries only trailers that were announced.
+    let announced = HeaderValue::from_static("x-trailer");
+    response.headers_mut().insert("trailer", announced);
+    response
 }
