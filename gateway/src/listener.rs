@@ -17,7 +17,8 @@ use tokio::{
 
 use crate::{proxy::Gateway, routes::Entrance};
 
-/// Time in which a connection must bring the head of a request, also between two requests.
+/// Time in which a connection must bring its first bytes and the head of each request, also
+/// between two requests.
 const HEAD_WITHIN: Duration = Duration::from_secs(60);
 /// Largest head of a request, in bytes.
 const HEAD_BYTES: usize = 64 * 1024;
@@ -31,6 +32,10 @@ const STREAM_WINDOW: u32 = 64 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// An HTTP/2 client is asked whether it lives this often.
 const PING_EVERY: Duration = Duration::from_secs(20);
+/// What an HTTP/2 client sends first (RFC 9113, 3.4).
+const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// Pause before a part of the preface is looked at again.
+const PREFACE_PAUSE: Duration = Duration::from_millis(5);
 /// Pause after the kernel could not give a connection, for want of file descriptors mostly.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -52,9 +57,6 @@ impl Door {
     /// ask to end.
     pub async fn serve(&self, connections: &GracefulShutdown) {
         loop {
-            let Ok(permit) = self.permits.clone().acquire_owned().await else {
-                return;
-            };
             let (stream, peer) = match self.listener.accept().await {
                 Ok(accepted) => accepted,
                 Err(error) => {
@@ -62,6 +64,10 @@ impl Door {
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                     continue;
                 }
+            };
+            // Taken after accepting: a door that waits for clients must not hold a permit.
+            let Ok(permit) = self.permits.clone().acquire_owned().await else {
+                return;
             };
             let (entrance, gateway) = (self.entrance, self.gateway.clone());
             let watcher = connections.watcher();
@@ -82,18 +88,44 @@ async fn serve(
     gateway: Arc<Gateway>,
     watcher: Watcher,
 ) {
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, %peer, "a connection has ended before it began");
+    let begun = tokio::time::timeout(HEAD_WITHIN, speaks_http2(&stream)).await;
+    let Ok(Ok(http2)) = begun else {
+        tracing::debug!(%peer, "a connection has ended before it began");
         return;
-    }
+    };
     let service = service_fn(move |request: Request<Incoming>| {
         let gateway = gateway.clone();
         async move { Ok::<_, Infallible>(gateway.answer(entrance, peer, request).await) }
     });
-    let builder = builder();
+    let builder = if http2 {
+        builder().http2_only()
+    } else {
+        builder().http1_only()
+    };
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     if let Err(error) = watcher.watch(connection.into_owned()).await {
         tracing::debug!(%error, %peer, "a connection has ended");
+    }
+}
+
+/// Whether the client begins with the preface of HTTP/2. Looks without taking: a client that sends
+/// a part of it and stops is bounded by the caller.
+async fn speaks_http2(stream: &TcpStream) -> std::io::Result<bool> {
+    stream.set_nodelay(true)?;
+    let mut begin = [0; PREFACE.len()];
+    loop {
+        let seen = stream.peek(&mut begin).await?;
+        if seen == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        if begin[..seen] != PREFACE[..seen] {
+            return Ok(false);
+        }
+        if seen == PREFACE.len() {
+            return Ok(true);
+        }
+        // What is there stays readable, so the socket does not tell when more comes.
+        tokio::time::sleep(PREFACE_PAUSE).await;
     }
 }
 

@@ -18,6 +18,8 @@ const UNREACHABLE_FIRST: Duration = Duration::from_millis(20);
 const UNREACHABLE_LONGEST: Duration = Duration::from_secs(2);
 /// First pause after a pod refused a function.
 const REFUSED_FIRST: Duration = Duration::from_millis(10);
+/// Functions for which refusals are remembered; beyond, those whose pause is over are forgotten.
+const REFUSED_MOST: usize = 256;
 /// Longest pause after a pod refused a function.
 const REFUSED_LONGEST: Duration = Duration::from_millis(160);
 
@@ -103,6 +105,9 @@ impl Pod {
     pub fn note_refused(&self, function: &FunctionKey, now: Instant) {
         *held(&self.unreachable) = Aside::default();
         let mut refusing = held(&self.refusing);
+        if refusing.len() >= REFUSED_MOST {
+            refusing.retain(|_, aside| aside.holds(now));
+        }
         refusing
             .entry(function.clone())
             .or_default()

@@ -93,7 +93,7 @@ impl Gateway {
             return Outcome::Nobody(Refusals::default());
         };
         let timeout = route.timeout + TIMEOUT_SLACK;
-        round(&backends, &route.function.key(), outgoing, timeout, begun).await
+        round(&backends, &route.function.key, outgoing, timeout, begun).await
     }
 
     /// The function as it is by now.

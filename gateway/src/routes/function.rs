@@ -14,6 +14,8 @@ use crate::{
 pub struct Function {
     /// Which object.
     pub id: FunctionId,
+    /// Its namespace and name.
+    pub key: FunctionKey,
     /// Its requests, counted.
     pub counts: Arc<Counts>,
     /// Its requests that wait.
@@ -27,19 +29,14 @@ impl Function {
     #[must_use]
     pub fn new(id: FunctionId, crossings: Crossings) -> Self {
         Self {
+            key: FunctionKey {
+                namespace: id.namespace.clone(),
+                name: id.name.clone(),
+            },
             id,
             counts: Arc::new(Counts::new(crossings)),
             queue: Arc::default(),
             metrics: FunctionMetrics::default(),
-        }
-    }
-
-    /// Its namespace and name.
-    #[must_use]
-    pub fn key(&self) -> FunctionKey {
-        FunctionKey {
-            namespace: self.id.namespace.clone(),
-            name: self.id.name.clone(),
         }
     }
 }

@@ -167,7 +167,7 @@ impl Routes {
     #[must_use]
     pub fn of(&self, function: &Function) -> Option<&Arc<Route>> {
         self.by_key
-            .get(&function.key())
+            .get(&function.key)
             .filter(|route| route.function.id == function.id)
     }
 

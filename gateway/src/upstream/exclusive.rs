@@ -17,8 +17,6 @@ const IDLE_MOST: usize = 256;
 /// A connection that was idle for so long is closed. Pods keep theirs for longer, so that it is
 /// the gateway that closes and no request meets a connection that the pod closes just then.
 const IDLE_LONGEST: Duration = Duration::from_secs(10);
-/// A free connection takes a request within this time, or is not free.
-const READY_WITHIN: Duration = Duration::from_millis(5);
 /// Largest head of a pod's answer, in bytes.
 const HEAD_BYTES: usize = 256 * 1024;
 
@@ -41,19 +39,16 @@ impl Drop for Exclusive {
 }
 
 impl Exclusive {
-    /// The connection that became idle last and still takes requests.
-    pub(super) async fn idle(upstream: &Arc<Upstream>) -> Option<Self> {
-        loop {
-            let mut connection = {
-                let mut idle = idle(upstream);
-                expire(&mut idle, Instant::now());
-                idle.pop_back()?.1
-            };
-            let ready = tokio::time::timeout(READY_WITHIN, connection.sender.ready()).await;
-            if matches!(ready, Ok(Ok(()))) {
-                return Some(connection);
-            }
-        }
+    /// The connection that became idle last and takes requests. One that has just been given back
+    /// may need a moment before it does.
+    pub(super) fn idle(upstream: &Upstream) -> Option<Self> {
+        let mut idle = idle(upstream);
+        expire(&mut idle, Instant::now());
+        idle.retain(|(_, connection)| !connection.sender.is_closed());
+        let ready = idle
+            .iter()
+            .rposition(|(_, connection)| connection.sender.is_ready())?;
+        idle.remove(ready).map(|(_, connection)| connection)
     }
 
     pub(super) async fn begin(

@@ -91,7 +91,7 @@ impl Upstream {
         timeout: Duration,
     ) -> Result<Connection, ConnectError> {
         let found = match protocol {
-            Protocol::Http1 => Exclusive::idle(self).await.map(Connection::Exclusive),
+            Protocol::Http1 => Exclusive::idle(self).map(Connection::Exclusive),
             Protocol::Http2 => Shared::open(self).map(Connection::Shared),
         };
         if let Some(connection) = found {

@@ -7,8 +7,10 @@
 mod admin;
 mod client;
 mod drain;
+mod heads;
 mod pod;
 mod proxying;
 mod queueing;
 mod retrying;
+mod rolling;
 mod setup;

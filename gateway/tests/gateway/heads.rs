@@ -1,0 +1,170 @@
+use std::time::Duration;
+
+use axum::extract::Request as PodRequest;
+use http::{Request, StatusCode, Version};
+use http_body_util::BodyExt;
+use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+use wasmfn_gateway::endpoints::Phase::Ready;
+
+use crate::{
+    client::{self, HOST, full, get, reason, request, send, whole},
+    pod,
+    setup::Running,
+};
+
+#[tokio::test]
+async fn what_is_not_there_or_not_for_outside_is_404() {
+    let pod = pod::echo().await;
+    let inner = json!({"route": {"visibility": "Cluster"}});
+    let running = Running::serving(&inner, &[(pod, Ready)]).await;
+    let outside = get(running.public, "/").await;
+    assert_eq!(
+        (outside.status().as_u16(), reason(&outside)),
+        (404, "NotFound")
+    );
+    assert_eq!(get(running.cluster, "/").await.status(), 200);
+    for host in ["f.n", "f.n.svc", "F.N.svc.cluster.local.:8090"] {
+        let asked = Request::get("/")
+            .header("host", host)
+            .body(full(""))
+            .unwrap();
+        let response = send(running.cluster, asked).await.unwrap();
+        assert_eq!(response.status(), 200, "{host}");
+        let asked = Request::get("/")
+            .header("host", host)
+            .body(full(""))
+            .unwrap();
+        let response = send(running.public, asked).await.unwrap();
+        assert_eq!(response.status(), 404, "{host}");
+    }
+}
+
+#[tokio::test]
+async fn upgrades_and_odd_heads_are_refused() {
+    let pod = pod::echo().await;
+    let running = Running::serving(&json!({}), &[(pod, Ready)]).await;
+    let asked = request("/")
+        .header("connection", "upgrade")
+        .header("upgrade", "websocket")
+        .body(full(""))
+        .unwrap();
+    let response = send(running.public, asked).await.unwrap();
+    assert_eq!(response.status(), 501);
+    assert_eq!(reason(&response), "UpgradeRefused");
+    let heads = [
+        ("GET / HTTP/1.1\r\n\r\n", "400"),
+        (
+            "GET / HTTP/1.1\r\nhost: f.n.localhost\r\nhost: x\r\n\r\n",
+            "400",
+        ),
+        (
+            "GET http://other/ HTTP/1.1\r\nhost: f.n.localhost\r\n\r\n",
+            "400",
+        ),
+        (
+            "GET http://f.n.localhost/ HTTP/1.1\r\nhost: f.n.localhost\r\n\r\n",
+            "200",
+        ),
+        (
+            "POST / HTTP/1.1\r\nhost: f.n.localhost\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n12",
+            "400",
+        ),
+        (
+            "POST / HTTP/1.1\r\nhost: f.n.localhost\r\ntransfer-encoding: x\r\n\r\n",
+            "400",
+        ),
+        (
+            "GET / HTTP/1.1\r\nhost: f.n.localhost\r\nx : 1\r\n\r\n",
+            "400",
+        ),
+    ];
+    for (head, expected) in heads {
+        let mut stream = TcpStream::connect(running.public).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut line = [0; 12];
+        stream.read_exact(&mut line).await.unwrap();
+        assert!(line.ends_with(expected.as_bytes()), "{head:?} {line:?}");
+    }
+}
+
+#[tokio::test]
+async fn head_has_no_body_also_when_the_gateway_answers() {
+    let running = Running::start().await;
+    for version in [Version::HTTP_11, Version::HTTP_2] {
+        let builder = Request::head(format!("http://{HOST}/")).header("host", HOST);
+        let asked = builder.body(full("")).unwrap();
+        let response = if version == Version::HTTP_2 {
+            let mut connection = client::connect2(running.public).await;
+            connection.send_request(asked).await.unwrap()
+        } else {
+            send(running.public, asked).await.unwrap()
+        };
+        let response = whole(response).await;
+        assert_eq!(response.status(), 404);
+        assert!(response.body().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_expects_100_is_told_only_once_a_pod_reads() {
+    let head = "POST / HTTP/1.1\r\nhost: f.n.localhost\r\ncontent-length: 3\r\n\
+                expect: 100-continue\r\n\r\n";
+    let reading = pod::start(|request: PodRequest| async move {
+        request.into_body().collect().await.unwrap().to_bytes()
+    })
+    .await;
+    let not_reading = pod::start(|_| async { "no" }).await;
+    for (pod, expected) in [(reading, "HTTP/1.1 100"), (not_reading, "HTTP/1.1 200")] {
+        let running = Running::serving(&json!({}), &[(pod, Ready)]).await;
+        let mut stream = TcpStream::connect(running.public).await.unwrap();
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut line = [0; 12];
+        let reading = tokio::time::timeout(Duration::from_secs(5), stream.read_exact(&mut line));
+        reading.await.unwrap().unwrap();
+        assert_eq!(line, expected.as_bytes());
+    }
+}
+
+#[tokio::test]
+async fn an_early_answer_reaches_a_client_that_still_sends() {
+    let pod = pod::start(|_| async { (StatusCode::PAYLOAD_TOO_LARGE, "no") }).await;
+    let running = Running::serving(&json!({}), &[(pod, Ready)]).await;
+    let head = "POST / HTTP/1.1\r\nhost: HOST\r\ncontent-length: 4000000\r\n\r\n";
+    for (host, expected) in [(HOST, "HTTP/1.1 413"), ("nobody", "HTTP/1.1 404")] {
+        let mut stream = TcpStream::connect(running.public).await.unwrap();
+        stream
+            .write_all(head.replace("HOST", host).as_bytes())
+            .await
+            .unwrap();
+        // More than the buffers of both sides take, and only then does it read.
+        stream.write_all(&vec![0; 3_999_999]).await.unwrap();
+        let mut line = [0; 12];
+        stream.read_exact(&mut line).await.unwrap();
+        assert_eq!(line, expected.as_bytes());
+    }
+}
+
+#[tokio::test]
+async fn a_head_may_come_in_pieces() {
+    let pod = pod::echo().await;
+    let running = Running::serving(&json!({}), &[(pod, Ready)]).await;
+    // The first piece could still become the preface of HTTP/2.
+    for pieces in [["P", "RI / HTTP/1.1\r\n"], ["P", "OST / HTTP/1.1\r\n"]] {
+        let mut stream = TcpStream::connect(running.public).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        for piece in pieces
+            .into_iter()
+            .chain(["host: f.n.localhost\r\n", "\r\n"])
+        {
+            stream.write_all(piece.as_bytes()).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let mut line = [0; 12];
+        stream.read_exact(&mut line).await.unwrap();
+        assert_eq!(&line, b"HTTP/1.1 200");
+    }
+}
