@@ -1,6 +1,6 @@
 //! What the API server holds, as far as the operator has to know it: kept up to date by watches.
 
-use std::{collections::BTreeMap, fmt::Debug, hash::Hash, sync::Arc};
+use std::{collections::BTreeMap, fmt::Debug, hash::Hash, sync::Arc, time::Duration};
 
 use futures::{Future, StreamExt};
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
@@ -11,6 +11,7 @@ use kube::{
     runtime::{
         WatchStreamExt,
         reflector::{self, ObjectRef, Store, store::Writer},
+        utils::Backoff,
         watcher::{self, Event},
     },
 };
@@ -38,6 +39,10 @@ const PLAIN_KINDS: [Kind; 5] = [
     Kind::NetworkPolicy,
     Kind::PodDisruptionBudget,
 ];
+
+/// First and longest pause before a failed watch is begun again. Short, so that what has waited for
+/// an API server that was away is done soon after it is back.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(3));
 
 /// The reading ends of all caches.
 #[derive(Clone)]
@@ -279,7 +284,7 @@ where
 {
     let plural = api.resource_url().to_owned();
     let stream = watcher::watcher(api, config)
-        .default_backoff()
+        .backoff(Pauses(PAUSES.0))
         .modify(|object| object.meta_mut().managed_fields = None);
     let stream = reflector::reflector(writer, stream);
     async move {
@@ -296,5 +301,25 @@ where
                 }
             }
         }
+    }
+}
+
+/// Pauses between tries, doubling.
+#[derive(Debug)]
+struct Pauses(Duration);
+
+impl Iterator for Pauses {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        let pause = self.0;
+        self.0 = (pause * 2).min(PAUSES.1);
+        Some(pause)
+    }
+}
+
+impl Backoff for Pauses {
+    fn reset(&mut self) {
+        self.0 = PAUSES.0;
     }
 }

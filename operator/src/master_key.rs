@@ -1,5 +1,7 @@
 //! The master key: made by the first operator that starts, read by all others.
 
+use std::time::Duration;
+
 use k8s_openapi::{
     ByteString, api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
@@ -10,6 +12,8 @@ use wasmfn_crds::{
     names::{FIELD_MANAGER, MANAGED_BY, MANAGED_BY_LABEL, MASTER_KEY_FIELD, MASTER_KEY_SECRET},
     token::{KEY_BYTES, KeyLengthError, MasterKey},
 };
+
+use crate::telemetry::chain;
 
 /// There is no usable master key.
 #[derive(Debug, Error)]
@@ -30,11 +34,27 @@ pub enum MasterKeyError {
     Length(#[from] KeyLengthError),
 }
 
-/// Reads the master key from wasmfn's own namespace, or makes it.
+/// How long to wait before the API server is asked again.
+const RETRY_EVERY: Duration = Duration::from_secs(2);
+
+/// Reads the master key from wasmfn's own namespace, or makes it. Waits for an API server that is
+/// away: an operator that gave up would be back only after longer and longer pauses.
 ///
 /// # Errors
-/// [`MasterKeyError`].
+/// [`MasterKeyError`] where waiting does not help.
 pub async fn load(client: Client, namespace: &str) -> Result<MasterKey, MasterKeyError> {
+    loop {
+        match load_once(client.clone(), namespace).await {
+            Err(MasterKeyError::Api(error)) => {
+                tracing::warn!(error = chain(&error), "cannot see to the master key yet");
+                tokio::time::sleep(RETRY_EVERY).await;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+async fn load_once(client: Client, namespace: &str) -> Result<MasterKey, MasterKeyError> {
     let api: Api<Secret> = Api::namespaced(client, namespace);
     if let Some(secret) = get(&api).await? {
         return read(&secret);
@@ -87,13 +107,40 @@ fn fresh(namespace: &str) -> Result<Secret, MasterKeyError> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::fixtures::{ApiServer, refusal};
 
     #[test]
     fn a_fresh_key_is_random_and_readable() {
         let (one, other) = (fresh("wasmfn").unwrap(), fresh("wasmfn").unwrap());
         assert_ne!(one.data, other.data);
         assert!(read(&one).is_ok());
+    }
+
+    fn secret() -> (u16, serde_json::Value) {
+        (200, json!(fresh("wasmfn").unwrap()))
+    }
+
+    #[tokio::test]
+    async fn two_operators_that_start_together_share_one_key() {
+        let server = ApiServer::scripted(vec![
+            refusal(404, "NotFound"),
+            refusal(409, "AlreadyExists"),
+            secret(),
+        ]);
+        assert!(load(server.client(), "wasmfn").await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_api_server_that_is_away_is_waited_for() {
+        let server = ApiServer::scripted(vec![
+            refusal(500, "InternalError"),
+            refusal(403, "Forbidden"),
+            secret(),
+        ]);
+        assert!(load(server.client(), "wasmfn").await.is_ok());
     }
 
     #[test]

@@ -35,7 +35,17 @@ pub async fn write_status(
     }
     let meta = &function.metadata;
     let body = body(meta.name.as_deref(), meta.uid.as_deref(), &json!(status));
-    let written = patch::<WasmFunction>(context, function, STATUS_FIELD_MANAGER, &body).await?;
+    let written = patch::<WasmFunction>(context, function, STATUS_FIELD_MANAGER, &body).await;
+    let written = match written {
+        Ok(written) => written,
+        // The object is there no more, or another one has its name: the watch will tell.
+        Err(ReconcileError::Status(kube::Error::Api(status)))
+            if matches!(status.code, 404 | 409) =>
+        {
+            return Ok(());
+        }
+        Err(error) => return Err(error),
+    };
     context.recent.wrote(&written);
     context.metrics.status_written();
     publish(

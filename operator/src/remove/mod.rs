@@ -53,7 +53,9 @@ pub async fn run(context: Arc<Context>) {
         let (now_due, next) = due(&mut since, unneeded, Instant::now());
         for object in now_due {
             match remove(&context, &object).await {
-                Ok(()) => {
+                // The caches are behind: it went before.
+                Ok(false) => {}
+                Ok(true) => {
                     context.metrics.removed();
                     tracing::info!(object = %object.key, namespace = object.key.namespace, "removed");
                 }
@@ -135,7 +137,8 @@ fn due(
     (due, next.into_iter().chain(retry).min())
 }
 
-async fn remove(context: &Context, object: &Unneeded) -> Result<(), kube::Error> {
+/// Removes an object; says whether there was one.
+async fn remove(context: &Context, object: &Unneeded) -> Result<bool, kube::Error> {
     if object.key.kind == Kind::ServiceAccount {
         remove_keys(context, &object.key.namespace).await?;
     }
@@ -169,7 +172,7 @@ async fn remove_keys(context: &Context, namespace: &str) -> Result<(), kube::Err
     }
 }
 
-async fn delete(context: &Context, key: &ObjectKey, uid: &str) -> Result<(), kube::Error> {
+async fn delete(context: &Context, key: &ObjectKey, uid: &str) -> Result<bool, kube::Error> {
     let params = DeleteParams {
         propagation_policy: Some(PropagationPolicy::Background),
         preconditions: Some(Preconditions {
@@ -179,8 +182,8 @@ async fn delete(context: &Context, key: &ObjectKey, uid: &str) -> Result<(), kub
         ..DeleteParams::default()
     };
     match api(context, key).delete(&key.name, &params).await {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
+        Ok(_) => Ok(true),
+        Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(false),
         Err(error) => Err(error),
     }
 }
