@@ -86,20 +86,16 @@ impl Context {
     }
 
     /// Functions first, so that the operator lets go of their pods; then the pods, whose grace period
-    /// nobody waits for when a story is over.
+    /// nobody waits for when a story is over. A namespace that is deleted while pods are there waits for
+    /// half of their grace period.
     async fn end_pods(&self, namespace: &str) -> Result<()> {
         let kubectl = || self.cluster.kubectl().args(["--namespace", namespace]);
         let functions = kubectl().args(["delete", "wasmfunctions", "--all", "--wait=false"]);
         // There is no such kind before the chart is installed.
         functions.raw_output().await?;
         kubectl()
-            .args([
-                "delete",
-                "deployments,pods",
-                "--all",
-                "--wait=false",
-                "--grace-period=1",
-            ])
+            .args(["delete", "deployments,replicasets,pods", "--all"])
+            .args(["--grace-period=1", "--timeout=90s"])
             .run()
             .await
     }
