@@ -86,13 +86,16 @@ impl Candidate {
     /// Renews the Lease for as long as that works.
     pub async fn hold(&mut self) -> LeaderError {
         let mut renewed = Instant::now();
+        let mut pause = RENEW_EVERY;
         loop {
-            sleep(RENEW_EVERY.min(RETRY_EVERY)).await;
+            sleep(pause).await;
+            let begun = Instant::now();
             match self.try_once().await {
-                Ok(true) => renewed = Instant::now(),
+                Ok(true) => (renewed, pause) = (begun, RENEW_EVERY),
                 Ok(false) => return LeaderError::Taken(self.holder()),
                 Err(error) => {
                     tracing::warn!(error = chain(&error), "cannot renew the Lease");
+                    pause = RETRY_EVERY;
                 }
             }
             if renewed.elapsed() >= GIVE_UP_AFTER {

@@ -1,6 +1,7 @@
 //! Collects what is known about a function, from caches and reports alone.
 
 use std::{
+    borrow::Cow,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -13,17 +14,18 @@ use wasmfn_crds::{
 };
 
 use super::{
+    Recent,
     observed::{PodState, RuntimeState, is_moving},
     pod,
     validate::Problem,
 };
-use crate::context::Context;
+use crate::{caches::Guarded, context::Context};
 
 /// What is known about a function, before anything is decided.
 #[derive(Clone, Debug)]
 pub struct Fetched {
-    /// All functions of its namespace that can be parsed, itself included.
-    pub siblings: Vec<Arc<WasmFunction>>,
+    /// All functions of its namespace, itself included.
+    pub siblings: Vec<Arc<Guarded>>,
     /// The runtime deployment that it is to run in.
     pub target: RuntimeState,
     /// The one that answers for it.
@@ -55,7 +57,7 @@ pub fn fetch(function: &WasmFunction, context: &Context, now: Instant) -> Fetche
         .filter(|until| *until > now);
     let own_pods = function.spec.placement == Placement::Dedicated && target.replicas > 0;
     Fetched {
-        siblings: siblings(function, context),
+        siblings: context.caches.functions_of(&key.namespace),
         active: active_until.is_some() || own_pods,
         active_until,
         hosts: host_table(context),
@@ -64,15 +66,17 @@ pub fn fetch(function: &WasmFunction, context: &Context, now: Instant) -> Fetche
     }
 }
 
-fn siblings(function: &WasmFunction, context: &Context) -> Vec<Arc<WasmFunction>> {
-    let namespace = function.metadata.namespace.as_deref().unwrap_or_default();
-    let cached = context.caches.functions_of(namespace);
-    cached
-        .iter()
-        .filter_map(|sibling| sibling.0.as_ref().ok())
-        .filter(|sibling| sibling.metadata.deletion_timestamp.is_none())
-        .map(|sibling| context.recent.newest(sibling))
-        .collect()
+impl Fetched {
+    /// The functions of its namespace that can be parsed and are there to stay.
+    #[must_use]
+    pub fn siblings<'a>(&'a self, recent: &Recent) -> Vec<Cow<'a, WasmFunction>> {
+        self.siblings
+            .iter()
+            .filter_map(|sibling| sibling.0.as_ref().ok())
+            .filter(|sibling| sibling.metadata.deletion_timestamp.is_none())
+            .map(|sibling| recent.newest(sibling))
+            .collect()
+    }
 }
 
 fn host_table(context: &Context) -> Arc<HostTable> {

@@ -94,7 +94,8 @@ async fn reconcile_function(
     let now = Instant::now();
     let function = context.recent.newest(cached);
     let fetched = fetch::fetch(&function, context, now);
-    let siblings: Vec<&WasmFunction> = fetched.siblings.iter().map(AsRef::as_ref).collect();
+    let siblings = fetched.siblings(&context.recent);
+    let siblings: Vec<&WasmFunction> = siblings.iter().map(AsRef::as_ref).collect();
     let validated = validate::validate(&function, &siblings, &context.config);
     let (applied, paced_until) = apply_all(&function, &validated, context, now).await;
     let problem = applied.as_ref().err().and_then(error::problem);

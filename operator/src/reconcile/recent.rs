@@ -2,8 +2,9 @@
 //! on the same old state.
 
 use std::{
+    borrow::Cow,
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Mutex, MutexGuard},
 };
 
 use wasmfn_crds::{WasmFunction, WasmFunctionStatus};
@@ -26,18 +27,19 @@ impl Recent {
 
     /// The object with its newest status.
     #[must_use]
-    pub fn newest(&self, cached: &WasmFunction) -> Arc<WasmFunction> {
+    pub fn newest<'a>(&self, cached: &'a WasmFunction) -> Cow<'a, WasmFunction> {
         let uid = cached.metadata.uid.as_deref().unwrap_or_default();
-        let mut function = cached.clone();
         let mut written = self.lock();
-        if let Some((written_version, status)) = written.get(uid) {
-            if version(cached).is_some_and(|version| version < *written_version) {
-                function.status = Some(status.clone());
-            } else {
-                written.remove(uid);
-            }
+        let Some((written_version, status)) = written.get(uid) else {
+            return Cow::Borrowed(cached);
+        };
+        if version(cached).is_some_and(|version| version < *written_version) {
+            let mut function = cached.clone();
+            function.status = Some(status.clone());
+            return Cow::Owned(function);
         }
-        Arc::new(function)
+        written.remove(uid);
+        Cow::Borrowed(cached)
     }
 
     /// Whether a generation that cannot be parsed is met for the first time.

@@ -56,7 +56,8 @@ pub(super) fn inputs(
     }
 }
 
-/// What one function asks of `runtime`.
+/// What one function asks of `runtime`. One that cannot be loaded keeps asking for a pod: it is the
+/// pod that tells why, and that tries again.
 pub(super) fn input(
     function: &WasmFunction,
     runtime: &str,

@@ -60,14 +60,18 @@ impl References {
         self.config_maps.extend(other.config_maps);
     }
 
-    /// How many Secrets and ConfigMaps there are.
+    /// The Secrets and ConfigMaps, as kind and name.
     #[must_use]
-    pub fn names(&self) -> usize {
-        let distinct = |fields: &BTreeSet<(String, String)>| {
-            let names: BTreeSet<&str> = fields.iter().map(|(name, _)| name.as_str()).collect();
-            names.len()
-        };
-        distinct(&self.secrets) + distinct(&self.config_maps)
+    pub fn names(&self) -> BTreeSet<(&'static str, String)> {
+        let secrets = self
+            .secrets
+            .iter()
+            .map(|(name, _)| ("Secret", name.clone()));
+        let config_maps = self
+            .config_maps
+            .iter()
+            .map(|(name, _)| ("ConfigMap", name.clone()));
+        secrets.chain(config_maps).collect()
     }
 
     /// A fingerprint of the set, in hexadecimal digits; empty for the empty set.
@@ -129,15 +133,16 @@ pub struct Gathered {
 #[must_use]
 pub fn gather<'a>(functions: impl IntoIterator<Item = &'a WasmFunction>) -> Gathered {
     let mut gathered = Gathered::default();
+    let mut names = BTreeSet::new();
     for function in functions {
         let own = References::of(function);
         if problem(&own).is_some() {
             continue;
         }
-        let mut together = gathered.references.clone();
-        together.extend(own);
-        if together.names() <= MOST_NAMES {
-            gathered.references = together;
+        let new: BTreeSet<_> = own.names().difference(&names).cloned().collect();
+        if names.len() + new.len() <= MOST_NAMES {
+            names.extend(new);
+            gathered.references.extend(own);
         } else {
             let uid = function.metadata.uid.clone().unwrap_or_default();
             gathered.left_out.insert(uid);
