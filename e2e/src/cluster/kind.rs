@@ -130,6 +130,8 @@ fn configuration(settings: &Settings, image: &NodeImage) -> Value {
         "nodes": [
             {
                 "role": "control-plane",
+                // Without taints: what is drained from the other node has to go somewhere.
+                "kubeadmConfigPatches": ["kind: InitConfiguration\nnodeRegistration: { taints: [] }\n"],
                 "extraPortMappings": [
                     mapping(settings.gateway_port, GATEWAY_NODE_PORT),
                     mapping(settings.registry_port, REGISTRY_NODE_PORT),
