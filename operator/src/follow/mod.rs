@@ -1,6 +1,6 @@
 //! Listens to what runtime pods and gateways say about themselves.
 //!
-//! One task for each pod ([`stream`]) reads its state stream; [`Knowledge`] keeps what was said
+//! One task for each pod (`stream.rs`) reads its state stream; [`Knowledge`] keeps what was said
 //! and has the functions concerned looked at again.
 
 mod gateway_view;

@@ -106,19 +106,23 @@ impl Candidate {
 
     /// Gives the Lease back, so that another one need not wait.
     pub async fn release(&mut self) {
-        let Some(seen) = self.seen.take() else {
-            return;
-        };
-        let mut lease = seen.lease;
-        let spec = lease.spec.get_or_insert_default();
-        if spec.holder_identity.as_deref() != Some(&self.me) {
-            return;
-        }
-        spec.holder_identity = Some(String::new());
-        spec.renew_time = Some(MicroTime(Timestamp::now()));
-        if let Err(error) = self.replace(&lease).await {
+        if let Err(error) = self.release_once().await {
             tracing::warn!(error = chain(&error), "cannot give the Lease back");
         }
+    }
+
+    /// Looks again first: a renewal may have been under way when this one was told to go.
+    async fn release_once(&mut self) -> Result<(), kube::Error> {
+        let Some(mut lease) = self.call(self.api.get_opt(LEADER_LEASE)).await? else {
+            return Ok(());
+        };
+        let spec = lease.spec.get_or_insert_default();
+        if spec.holder_identity.as_deref() == Some(&self.me) {
+            spec.holder_identity = Some(String::new());
+            spec.renew_time = Some(MicroTime(Timestamp::now()));
+            self.replace(&lease).await?;
+        }
+        Ok(())
     }
 
     /// Looks at the Lease and does what is to be done; says whether this one leads.
