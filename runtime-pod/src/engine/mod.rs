@@ -25,6 +25,10 @@ use ticker::Ticker;
 /// Modules that are compiled at the same time; the rest waits its turn.
 const COMPILATIONS: usize = 1;
 
+/// Niceness of the threads that compile: they use what serving leaves, at a quarter of its weight
+/// where it leaves nothing.
+const COMPILE_NICENESS: i32 = 5;
+
 /// Working memory of a compilation, as a multiple of the module's size. Measured: 290 to 385 MB
 /// for a component of 12.8 MB.
 const COMPILE_FACTOR: u64 = 30;
@@ -35,6 +39,9 @@ pub enum EngineError {
     /// Wasmtime refused the settings, or the memory could not be had.
     #[error("the wasm engine cannot start: {0:#}")]
     Start(wasmtime::Error),
+    /// The threads that compile could not be started.
+    #[error("the threads that compile cannot start")]
+    Compilers(#[source] rayon::ThreadPoolBuildError),
     /// The thread that interrupts guests could not be started.
     #[error("the engine's clock cannot start")]
     Ticker(#[source] std::io::Error),
@@ -47,6 +54,7 @@ pub struct Engine {
     ticker: Ticker,
     slots: u32,
     compiling: Semaphore,
+    compilers: Arc<rayon::ThreadPool>,
     budget: Arc<Budget>,
 }
 
@@ -75,6 +83,7 @@ impl Engine {
             ticker,
             slots,
             compiling: Semaphore::new(COMPILATIONS),
+            compilers: Arc::new(compilers().map_err(EngineError::Compilers)?),
             budget,
         })
     }
@@ -108,10 +117,23 @@ impl Engine {
         let linker = self.linker.clone();
         let digest = digest.to_owned();
         let budget = Arc::clone(&self.budget);
+        let compilers = Arc::clone(&self.compilers);
         tokio::task::spawn_blocking(move || {
-            compile::compile(&wasmtime, &linker, &digest, &bytes, &budget)
+            compilers.install(|| compile::compile(&wasmtime, &linker, &digest, &bytes, &budget))
         })
         .await
         .map_err(|_| CompileError::Stopped)?
     }
+}
+
+/// Threads that compile the functions of a module side by side.
+fn compilers() -> Result<rayon::ThreadPool, rayon::ThreadPoolBuildError> {
+    rayon::ThreadPoolBuilder::new()
+        .thread_name(|index| format!("compile-{index}"))
+        .start_handler(|_| {
+            if let Err(error) = rustix::process::nice(COMPILE_NICENESS) {
+                tracing::debug!(%error, "compilation runs at the priority of serving");
+            }
+        })
+        .build()
 }

@@ -18,13 +18,24 @@ use super::feed::Feed;
 pub(super) async fn follow(client: Client, namespace: String, mut feed: Feed) {
     let api: Api<DeserializeGuard<WasmFunction>> = Api::namespaced(client, &namespace);
     let mut events = std::pin::pin!(watcher(api, watcher::Config::default()).default_backoff());
+    let mut is_away = false;
     loop {
         match events.try_next().await {
-            Ok(Some(event)) => apply(event, &mut feed),
-            Ok(None) => return,
-            Err(error) => {
-                tracing::warn!(%error, "the API server is away; going on with what is known");
+            Ok(Some(event)) => {
+                if std::mem::take(&mut is_away) {
+                    tracing::info!("the API server is back");
+                }
+                apply(event, &mut feed);
             }
+            Ok(None) => return,
+            // Said once: it is asked about every second.
+            Err(error) if !std::mem::replace(&mut is_away, true) => {
+                tracing::warn!(
+                    error = with_causes(&error),
+                    "the API server is away; going on with what is known"
+                );
+            }
+            Err(error) => tracing::debug!(%error, "the API server is still away"),
         }
     }
 }
@@ -37,6 +48,12 @@ fn apply(event: Event<DeserializeGuard<WasmFunction>>, feed: &mut Feed) {
         Event::Apply(object) => feed.changed(&object.name_any(), read(object)),
         Event::Delete(object) => feed.deleted(&object.name_any()),
     }
+}
+
+/// An error with what lies behind it.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// The object, if it can be read.
