@@ -48,7 +48,7 @@ async fn customer(address: std::net::SocketAddr, leaving: Arc<AtomicBool>) -> us
 async fn leaving_loses_nothing_and_says_so() {
     let pod = pod::start(|request: axum::extract::Request| async move {
         if request.uri().path() == "/slow" {
-            tokio::time::sleep(LAG * 3).await;
+            tokio::time::sleep(LAG * 2).await;
         }
         "ok"
     })

@@ -14,3 +14,4 @@ mod queueing;
 mod retrying;
 mod rolling;
 mod setup;
+mod watching;

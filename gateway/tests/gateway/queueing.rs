@@ -64,7 +64,7 @@ async fn a_pod_that_starts_takes_its_first_request_before_it_is_ready() {
         futures::join!(async { (asked.await, Instant::now()) }, started);
     assert_eq!(response.body(), "up");
     let took = answered.duration_since(started);
-    assert!(took < Duration::from_millis(500), "{took:?}");
+    assert!(took < Duration::from_secs(1), "{took:?}");
 }
 
 #[tokio::test]
@@ -96,7 +96,7 @@ async fn a_function_that_is_loading_answers_a_moment_after_it_has_loaded() {
     );
     assert_eq!(response.body(), "loaded");
     let took = answered.duration_since(loaded_at);
-    assert!(took < Duration::from_millis(300), "{took:?}");
+    assert!(took < Duration::from_secs(1), "{took:?}");
     let asked = asked.load(Ordering::Relaxed);
     assert!(asked < 80, "{asked} questions in 300 ms");
 }
@@ -147,7 +147,7 @@ async fn who_waits_hears_at_once_that_the_function_is_gone_or_suspended() {
             (503, expected)
         );
         let took = answered.duration_since(changed);
-        assert!(took < Duration::from_millis(500), "{took:?}");
+        assert!(took < Duration::from_secs(1), "{took:?}");
     }
     let running = Running::serving(&json!({"suspend": true}), &[]).await;
     assert_eq!(reason(&get(running.public, "/").await), "Suspended");

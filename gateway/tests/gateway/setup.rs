@@ -20,7 +20,7 @@ use wasmfn_gateway::{
 /// Bytes of the master key.
 pub const KEY: [u8; 32] = [9; 32];
 /// How long the gateway under test goes on accepting after it was told to go.
-pub const LAG: Duration = Duration::from_millis(300);
+pub const LAG: Duration = Duration::from_secs(1);
 /// Longer than anything here takes; what takes longer hangs.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
