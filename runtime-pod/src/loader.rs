@@ -142,7 +142,10 @@ impl Loader {
         progress(Load::Compiling);
         let module = Arc::new(self.engine.compile(digest, bytes.clone()).await?);
         if is_new {
-            self.store.write(digest, bytes).await;
+            // Nobody waits for the disk.
+            let store = self.store.clone();
+            let digest = digest.to_owned();
+            tokio::spawn(async move { store.write(&digest, bytes).await });
         }
         *held = Arc::downgrade(&module);
         Ok(module)

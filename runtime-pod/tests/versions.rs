@@ -153,6 +153,7 @@ async fn a_restarted_pod_serves_with_the_registry_away() {
     let mut world = World::new().await;
     world.registry.push("r/hello:1", guests::bytes("v1"));
     world.serve("hello", json!({"image": "r/hello:1"})).await;
+    world.stored_modules(1).await;
 
     world.registry.away(true);
     let plan = Plan {

@@ -1,14 +1,15 @@
-//! From what the API server says to the set of functions that this pod holds.
+//! From what the API server says to the set of functions that this pod holds, in memory and on
+//! disk.
 
 use std::sync::Arc;
 
-use tokio::sync::watch::Sender;
+use tokio::sync::watch::{Receiver, Sender};
 use wasmfn_crds::{WasmFunction, names::is_served_by};
 
 use super::PodSettings;
 use crate::{source::FunctionSet, store::FunctionStore};
 
-/// Builds the set, keeps it on disk, and hands it to the runtime.
+/// Builds the set and hands it to the runtime.
 pub(super) struct Feed {
     runtime: String,
     /// Everything in the namespace, for this runtime or not.
@@ -16,23 +17,17 @@ pub(super) struct Feed {
     /// What a listing has named so far.
     listed: Option<FunctionSet>,
     sender: Sender<Option<Arc<FunctionSet>>>,
-    store: FunctionStore,
 }
 
 impl Feed {
     /// Begins with what `sender` holds already.
-    pub(super) fn new(
-        settings: &PodSettings,
-        sender: Sender<Option<Arc<FunctionSet>>>,
-        store: FunctionStore,
-    ) -> Self {
+    pub(super) fn new(settings: &PodSettings, sender: Sender<Option<Arc<FunctionSet>>>) -> Self {
         let known = sender.borrow().as_deref().cloned().unwrap_or_default();
         Self {
             runtime: settings.runtime.clone(),
             known,
             listed: None,
             sender,
-            store,
         }
     }
 
@@ -82,9 +77,21 @@ impl Feed {
         if self.sender.borrow().as_deref() == Some(&set) {
             return;
         }
-        // Functions are served first and written down then.
-        self.sender.send_replace(Some(Arc::new(set.clone())));
-        if let Err(error) = self.store.write(&set) {
+        self.sender.send_replace(Some(Arc::new(set)));
+    }
+}
+
+/// Writes each new set down, until the source is closed; of those that come while one is written,
+/// only the last.
+pub(super) async fn persist(store: FunctionStore, mut source: Receiver<Option<Arc<FunctionSet>>>) {
+    let store = Arc::new(store);
+    while source.changed().await.is_ok() {
+        let Some(set) = source.borrow_and_update().clone() else {
+            continue;
+        };
+        let store = Arc::clone(&store);
+        let written = tokio::task::spawn_blocking(move || store.write(&set)).await;
+        if let Ok(Err(error)) = written {
             tracing::warn!(%error, "the function list could not be written to disk");
         }
     }
@@ -120,7 +127,7 @@ mod tests {
         ]);
         let store = FunctionStore::open(folder).unwrap();
         let (sender, receiver) = channel(store.read().map(Arc::new));
-        (Feed::new(&settings, sender, store), receiver)
+        (Feed::new(&settings, sender), receiver)
     }
 
     fn names(receiver: &Receiver<Option<Arc<FunctionSet>>>) -> Option<Vec<String>> {
@@ -128,8 +135,8 @@ mod tests {
         set.as_ref().map(|set| set.keys().cloned().collect())
     }
 
-    #[test]
-    fn holds_what_its_runtime_serves_and_remembers_it() {
+    #[tokio::test]
+    async fn holds_what_its_runtime_serves_and_remembers_it() {
         let folder = tempfile::tempdir().unwrap();
         let (mut feed, receiver) = feed_in(folder.path());
         assert_eq!(names(&receiver), None);
@@ -146,6 +153,12 @@ mod tests {
         feed.complete();
         assert_eq!(names(&receiver).unwrap(), ["hello"]);
 
+        // What came while nobody wrote is written as well.
+        let mut written = receiver;
+        written.mark_changed();
+        let store = FunctionStore::open(folder.path()).unwrap();
+        drop(feed);
+        persist(store, written).await;
         let (_, restored) = feed_in(folder.path());
         assert_eq!(names(&restored).unwrap(), ["hello"]);
     }

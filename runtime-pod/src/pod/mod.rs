@@ -69,7 +69,8 @@ pub async fn run(settings: PodSettings) -> Result<(), PodError> {
     if sender.borrow().is_some() {
         tracing::info!("the function list was restored from disk");
     }
-    let feed = feed::Feed::new(&settings, sender, store);
+    let feed = feed::Feed::new(&settings, sender);
+    let writing = tokio::spawn(feed::persist(store, source.clone()));
     let config = Config::incluster_env().map_err(PodError::InCluster)?;
     let client = Client::try_from(config).map_err(PodError::Client)?;
     let following = tokio::spawn(watch::follow(client, settings.namespace.clone(), feed));
@@ -92,6 +93,7 @@ pub async fn run(settings: PodSettings) -> Result<(), PodError> {
     termination.told().await;
     leave(&settings, &runtime, &is_gone, connections).await;
     following.abort();
+    writing.abort();
     looking.abort();
     Ok(())
 }

@@ -21,7 +21,7 @@ use tokio::{
 };
 
 use super::{super::PodSettings, Feed, follow};
-use crate::{samples, source::FunctionSet, store::FunctionStore};
+use crate::{samples, source::FunctionSet};
 
 type Set = watch::Receiver<Option<Arc<FunctionSet>>>;
 
@@ -97,7 +97,6 @@ async fn follows_through_faults_and_objects_that_cannot_be_read() {
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move { axum::serve(listener, router).await });
 
-    let folder = tempfile::tempdir().unwrap();
     let settings = PodSettings::parse_from([
         "wasmfn-runtime",
         "--namespace=team",
@@ -105,8 +104,7 @@ async fn follows_through_faults_and_objects_that_cannot_be_read() {
         "--runtime=wasmfn-shared",
     ]);
     let (sender, mut set) = watch::channel(None);
-    let store = FunctionStore::open(folder.path()).unwrap();
-    let feed = Feed::new(&settings, sender, store);
+    let feed = Feed::new(&settings, sender);
     let config = Config::new(format!("http://{address}").parse().unwrap());
     let client = Client::try_from(config).unwrap();
     tokio::spawn(follow(client, "team".to_owned(), feed));

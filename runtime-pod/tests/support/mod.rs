@@ -208,6 +208,22 @@ impl World {
         })
     }
 
+    /// Waits until so many modules are on disk.
+    pub async fn stored_modules(&self, count: usize) {
+        let folder = self.folder.path().join("modules");
+        let deadline = Instant::now() + PATIENCE;
+        let stored = || {
+            let files = std::fs::read_dir(&folder).unwrap();
+            files
+                .filter(|file| file.as_ref().unwrap().path().extension().is_none())
+                .count()
+        };
+        while stored() < count {
+            assert!(Instant::now() < deadline, "the modules were never stored");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
     /// Takes a function away.
     pub fn delete(&mut self, name: &str) {
         self.functions.remove(name);
