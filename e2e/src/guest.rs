@@ -28,6 +28,7 @@ pub async fn build() -> Result<()> {
         ])
         .current_dir(folder())
         .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_TARGET_DIR")
         .output()
         .await
         .context("running cargo for the guests")?;

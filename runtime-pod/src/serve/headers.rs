@@ -3,9 +3,11 @@
 use http::{HeaderMap, HeaderName, Method, StatusCode, header};
 use wasmfn_crds::names::HEADER_PREFIX;
 
-/// Headers that speak of one connection (RFC 9110, 7.6.1), besides those that `Connection` names.
-const HOP_BY_HOP: [HeaderName; 5] = [
+/// Headers that speak of one connection (RFC 9110, 7.6.1), besides those that `Connection` names,
+/// and `Expect`, which the server has answered when the body is read.
+const HOP_BY_HOP: [HeaderName; 6] = [
     header::CONNECTION,
+    header::EXPECT,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
     header::TRANSFER_ENCODING,
