@@ -1,9 +1,9 @@
 //! The runtime of wasmfn: holds functions, loads their modules and serves their requests, each in
 //! a fresh sandbox.
 //!
-//! It takes its functions from any [`source`](crate::source): the binary feeds it from the API
+//! It takes its functions from any [`source`]: the binary feeds it from the API
 //! server, the command line tool from a file. What happens to a function is in [`function`] (plan
-//! and supervisor), [`loader`], [`registry`], [`engine`]; what happens to a request in [`serve`]
+//! and supervisor), `loader`, [`registry`], [`engine`]; what happens to a request in [`serve`]
 //! and [`sandbox`]; what the pod says about itself in [`report`].
 
 mod admin;

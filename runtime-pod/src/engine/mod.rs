@@ -22,8 +22,9 @@ pub use ticker::Running;
 use crate::{budget::Budget, sandbox::Sandbox};
 use ticker::Ticker;
 
-/// Modules that are compiled at the same time; the rest waits its turn.
-const COMPILATIONS: usize = 1;
+/// Modules that are compiled at the same time, so that the parts of one that cannot be split leave
+/// no core idle; the rest waits its turn.
+const COMPILATIONS: usize = 2;
 
 /// Niceness of the threads that compile: they use what serving leaves, at a quarter of its weight
 /// where it leaves nothing.

@@ -10,6 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use tokio::io::AsyncWrite;
+use wasmfn_crds::condition::cut;
 use wasmtime_wasi::{
     cli::{IsTerminal, StdoutStream},
     p2::{OutputStream, Pollable, StreamResult},
@@ -49,6 +50,7 @@ impl GuestLog {
     /// Writes a line about the guest, under the same limit as its own.
     pub fn warn(&self, reason: &str, message: &str) {
         if self.admits() {
+            let message = cut(message, LINE_MAX_BYTES);
             tracing::warn!(target: "guest", function = self.function, reason, "{message}");
         }
     }

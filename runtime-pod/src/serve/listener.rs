@@ -18,8 +18,9 @@ use super::{handler::Handler, stall::Stalling};
 
 /// Connections at the same time; further ones wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 4096;
-/// Time in which a request's head has to arrive.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time in which a request's head has to arrive; an idle connection counts as one that waits for
+/// a head, and gateways, who close theirs sooner, are to be the ones who close it.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(90);
 /// What is read of a connection before it is used; a head must fit.
 const READ_BUFFER_BYTES: usize = 128 << 10;
 /// Headers of one request.

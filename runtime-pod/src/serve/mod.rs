@@ -1,8 +1,8 @@
 //! The data port: from a request to its answer.
 //!
-//! A request is checked and admitted ([`admission`]) before its body is read, then runs in a fresh
-//! instance ([`guest`]); bodies are counted as they pass ([`body`]), and what ends a guest early
-//! is written down in one place ([`ending`]).
+//! A request is checked and admitted (`admission`) before its body is read, then runs in a fresh
+//! instance (`guest`); bodies are counted as they pass (`body`), and what ends a guest early
+//! is written down in one place (`ending`).
 
 mod admission;
 mod answer;

@@ -15,8 +15,8 @@ use super::write_atomically;
 /// Bytes of the checksum at the beginning of a file.
 const CHECKSUM_BYTES: usize = 32;
 
-/// What all modules together may take; the emptyDir's own limit is larger.
-const MAX_TOTAL_BYTES: u64 = 2 << 30;
+/// What all modules together may take of the node's disk.
+const MAX_TOTAL_BYTES: u64 = 1 << 30;
 
 /// Keeps the bytes of modules. Clones share the folder.
 #[derive(Clone, Debug)]
