@@ -27,6 +27,15 @@ pub struct Pod {
     pub runtime: String,
 }
 
+/// What is looked at before the whole state is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Glance {
+    stamp: u64,
+    is_full: bool,
+    runnable: u32,
+    memory_bytes: u64,
+}
+
 /// Where the state is read from.
 #[derive(Debug)]
 pub struct Picture {
@@ -72,6 +81,17 @@ impl Picture {
             .iter()
             .map(|function| function.report().load)
             .collect()
+    }
+
+    /// Differs from an earlier glance if the state may differ: what is counted by [`Changes`], and
+    /// what changes without anybody doing anything.
+    pub(super) fn glance(&self) -> Glance {
+        Glance {
+            stamp: self.changes.stamp(),
+            is_full: self.admission.is_full(),
+            runnable: self.runnable.load(Ordering::Relaxed),
+            memory_bytes: self.admission.budget().used_bytes(),
+        }
     }
 
     /// The state right now, a line for each subject.

@@ -11,7 +11,7 @@ use tokio::{
 };
 use wasmfn_report::{CHANGE_INTERVAL, Difference, HEARTBEAT_INTERVAL, LINE_MAX_BYTES, RuntimeLine};
 
-use super::picture::{Picture, Subject, gone};
+use super::picture::{Glance, Picture, Subject, gone};
 
 /// Urgent changes that come this close to one another are told together.
 const GATHER: Duration = Duration::from_millis(10);
@@ -22,7 +22,7 @@ pub fn body(picture: Arc<Picture>) -> Body {
         urgent: picture.changes.follow(),
         picture,
         difference: Difference::default(),
-        told_stamp: 0,
+        seen: None,
         told_at: None,
     };
     Body::from_stream(lines(reader))
@@ -32,7 +32,8 @@ struct Reader {
     picture: Arc<Picture>,
     urgent: watch::Receiver<u64>,
     difference: Difference<Subject, RuntimeLine>,
-    told_stamp: u64,
+    /// What was seen when the state was last looked at.
+    seen: Option<Glance>,
     /// When something was sent last; never, before the first picture.
     told_at: Option<Instant>,
 }
@@ -68,11 +69,11 @@ impl Reader {
 
     fn changes(&mut self) -> Vec<RuntimeLine> {
         self.urgent.mark_unchanged();
-        let stamp = self.picture.changes.stamp();
-        if self.told_at.is_some() && stamp == self.told_stamp {
+        let seen = Some(self.picture.glance());
+        if self.seen == seen {
             return Vec::new();
         }
-        self.told_stamp = stamp;
+        self.seen = seen;
         self.difference.lines(self.picture.lines(), gone)
     }
 

@@ -117,3 +117,20 @@ async fn a_quiet_stream_has_a_heartbeat() {
     assert!(waited >= Duration::from_millis(900), "{waited:?}");
     assert!(waited < Duration::from_secs(5), "{waited:?}");
 }
+
+#[tokio::test]
+async fn a_pod_that_is_full_no_more_says_so_though_nobody_asks_it() {
+    let picture = picture();
+    let mut stream = body(Arc::clone(&picture)).into_data_stream();
+    next(&mut stream).await;
+    picture.admission.refuse_full();
+    let mut told = Vec::new();
+    while told.last() != Some(&false) {
+        for line in next(&mut stream).await {
+            if let RuntimeLine::Pod(pod) = line {
+                told.push(pod.full);
+            }
+        }
+    }
+    assert_eq!(told, [true, false]);
+}

@@ -90,7 +90,7 @@ impl Admission {
     }
 
     /// Takes note that the pod could not take a request.
-    pub(super) fn refuse_full(&self) -> Refusal {
+    pub(crate) fn refuse_full(&self) -> Refusal {
         let until = self.started_at.elapsed() + FULL_DURATION;
         self.full_until
             .store(milliseconds(until), Ordering::Relaxed);
