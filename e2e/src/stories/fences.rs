@@ -60,7 +60,7 @@ async fn the_policy_fences_the_operator(context: &Context) -> Result<()> {
         stopped(
             context,
             what,
-            &["create", "--filename=-"],
+            &["create", "--validate=false", "--filename=-"],
             &changed.to_string(),
         )
         .await?;
@@ -75,7 +75,7 @@ async fn the_policy_fences_the_operator(context: &Context) -> Result<()> {
     stopped(
         context,
         "an object without our label",
-        &["create", "--filename=-"],
+        &["create", "--validate=false", "--filename=-"],
         &unlabelled,
     )
     .await?;

@@ -56,7 +56,14 @@ async fn rights_of(context: &Context, account: &str) -> Result<Vec<String>> {
         "kind": "SelfSubjectRulesReview",
         "spec": { "namespace": context.namespace },
     });
-    let create = ["create", "--filename=-", "--output=json", "--as", account];
+    let create = [
+        "create",
+        "--validate=false",
+        "--filename=-",
+        "--output=json",
+        "--as",
+        account,
+    ];
     let answer = context
         .kubectl()
         .args(create)
