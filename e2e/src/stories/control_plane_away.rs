@@ -30,7 +30,14 @@ const OPERATOR: &str = "app.kubernetes.io/component=operator";
 async fn tell(context: Context) -> Result<()> {
     let image = context.push_guest("answer", "away:v1").await?;
     context.deploy("hello", &image, &json!({})).await?;
-    let before = context.function("hello").await?;
+    let before = context
+        .function_until("hello", "has a ready pod", POD_START, |function| {
+            function
+                .status
+                .as_ref()
+                .is_some_and(|status| status.ready_replicas == 1)
+        })
+        .await?;
     let traffic = context.traffic("hello", "/id", 4);
     traffic.flows(50).await?;
     operators_killed(&context).await?;
@@ -40,7 +47,7 @@ async fn tell(context: Context) -> Result<()> {
     context.cluster.return_registries().await?;
     let sent = traffic.none_lost().await?;
     println!("    {sent} requests with operators and registry away, none lost");
-    same(&before, &context.function("hello").await?)?;
+    becomes_as_before(&context, &before).await?;
 
     let pods = context.list::<Pod>(RUNTIME).await?;
     let pod = pods.first().context("a runtime pod")?.name_any();
@@ -61,7 +68,7 @@ async fn tell(context: Context) -> Result<()> {
         Ok((restarts == 1).then_some(()))
     })
     .await?;
-    same(&before, &context.function("hello").await?)
+    becomes_as_before(&context, &before).await
 }
 
 async fn operators_killed(context: &Context) -> Result<()> {
@@ -148,6 +155,15 @@ async fn container_restarts(context: &Context, pod: &str, node: &str) -> Result<
         traffic.none_lost().await?
     );
     Ok(())
+}
+
+/// The pod's readiness may take a moment to be written down again.
+async fn becomes_as_before(context: &Context, before: &WasmFunction) -> Result<()> {
+    wait_until("the function is as it was", POD_START, || async {
+        same(before, &context.function("hello").await?)?;
+        Ok(Some(()))
+    })
+    .await
 }
 
 /// `Active` follows the traffic; everything else must be as it was.
