@@ -10,7 +10,7 @@ use std::{
 
 use http::{
     HeaderMap, HeaderValue, Request, Response, Version,
-    header::{CONNECTION, HOST},
+    header::{CONNECTION, EXPECT, HOST},
 };
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -302,6 +302,8 @@ impl Handler {
 fn for_guest(request: Request<Incoming>, limits: &Limits, fate: &Arc<Fate>) -> Request<AnswerBody> {
     let (mut head, body) = request.into_parts();
     headers::remove_own(&mut head.headers);
+    // Between the gateway and this pod: the body is asked for when the guest reads it.
+    head.headers.remove(EXPECT);
     let body = RequestBody::new(body, limits.request_bytes, Arc::clone(fate));
     Request::from_parts(head, body.boxed_unsync())
 }
