@@ -1,7 +1,7 @@
 //! Sixty functions with sixty digests, applied at once, are served by one pod.
 
 use std::collections::BTreeSet;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use futures::FutureExt;
@@ -21,6 +21,8 @@ pub const STORY: Story = Story {
 };
 
 const FUNCTIONS: usize = 60;
+/// One pod compiles them all.
+const ALL_READY: Duration = Duration::from_secs(240);
 
 async fn tell(context: Context) -> Result<()> {
     let module = context.guest("v1").await?;
@@ -35,7 +37,11 @@ async fn tell(context: Context) -> Result<()> {
     context.apply(&all).await?;
     try_join_all((0..FUNCTIONS).map(|index| {
         let context = context.clone();
-        async move { context.ready(&name(index)).await }
+        async move {
+            context
+                .condition(&name(index), "Ready", "True", ALL_READY)
+                .await
+        }
     }))
     .await?;
     println!(
