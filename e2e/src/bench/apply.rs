@@ -15,10 +15,13 @@ use crate::context::Context;
 use crate::guest;
 use crate::http::Origin;
 use crate::settings::SPARE_NODE_PORT;
+use crate::wait::wait_until;
 
 /// Pause between two looks.
 const INTERVAL: Duration = Duration::from_millis(5);
 const DEADLINE: Duration = Duration::from_secs(60);
+/// A look that takes longer found nobody.
+const PROBE: Duration = Duration::from_secs(2);
 
 /// Measures `samples` of each in turn, and prints how they are spread.
 pub(super) async fn measure(context: &Context, samples: usize) -> Result<()> {
@@ -92,13 +95,22 @@ async fn deployment(context: &Context, sample: usize) -> Result<Duration> {
     let time = answers(&origin, "plain.example.com", accepted).await?;
     context.delete("service", &name).await?;
     context.delete("deployment", &name).await?;
+    closes(&origin).await?;
     Ok(time)
+}
+
+/// The next sample uses the same port, and must not be answered by this one's pod.
+async fn closes(origin: &Origin) -> Result<()> {
+    wait_until("the port is closed", DEADLINE, || async {
+        let look = tokio::time::timeout(PROBE, origin.get("plain.example.com", "/").send()).await;
+        Ok((!matches!(look, Ok(Ok(_)))).then_some(()))
+    })
+    .await
 }
 
 async fn answers(origin: &Origin, host: &str, accepted: Instant) -> Result<Duration> {
     loop {
-        let look =
-            tokio::time::timeout(Duration::from_secs(5), origin.get(host, "/version").send());
+        let look = tokio::time::timeout(PROBE, origin.get(host, "/version").send());
         let time = match look.await {
             Ok(Ok(answer)) if answer.status.as_u16() == 200 => return Ok(accepted.elapsed()),
             _ => accepted.elapsed(),

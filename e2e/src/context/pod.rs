@@ -65,6 +65,7 @@ impl Context {
         let mut spec = pod_spec(&self.release.client_image, &["client", "serve"]);
         let probe = json!({ "httpGet": { "path": "/", "port": 8080 }, "periodSeconds": 1 });
         spec["containers"][0]["readinessProbe"] = probe;
+        spec["terminationGracePeriodSeconds"] = 0.into();
         spec
     }
 
