@@ -28,6 +28,9 @@ use crate::{
     world::World,
 };
 
+/// How long the API server may take to accept a connection.
+const CONNECT_WITHIN: Duration = Duration::from_secs(3);
+
 /// Length of the kernel's queue of connections that nobody has accepted yet.
 const BACKLOG: u32 = 4096;
 
@@ -70,7 +73,7 @@ pub async fn run(arguments: Serve) -> Result<(), RunError> {
         tokens.clone(),
         config.limits.max_queued_bytes,
     ));
-    let client = kube::Client::try_default()
+    let client = client()
         .await
         .map_err(|error| RunError::Cluster(Box::new(error)))?;
     let permits = Arc::new(Semaphore::new(config.limits.max_connections));
@@ -144,4 +147,13 @@ fn told_to_go() -> Result<impl Future<Output = ()>, RunError> {
             _ = interrupt.recv() => {}
         }
     })
+}
+
+/// A client that gives up an API server that does not take the connection, so that it is tried again
+/// soon after it is back: kube's own waits 30 s.
+async fn client() -> Result<kube::Client, kube::Error> {
+    let config = kube::Config::infer().await;
+    let mut config = config.map_err(kube::Error::InferConfig)?;
+    config.connect_timeout = Some(CONNECT_WITHIN);
+    kube::Client::try_from(config)
 }

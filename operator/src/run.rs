@@ -65,13 +65,22 @@ pub enum RunError {
     Ended,
 }
 
+/// A client that gives up an API server that does not take the connection, so that it is tried again
+/// soon after it is back: kube's own waits 30 s.
+async fn client() -> Result<Client, kube::Error> {
+    let config = kube::Config::infer().await;
+    let mut config = config.map_err(kube::Error::InferConfig)?;
+    config.connect_timeout = Some(std::time::Duration::from_secs(3));
+    Client::try_from(config)
+}
+
 /// Runs the operator until it is told to go.
 ///
 /// # Errors
 /// [`RunError`] says why it ended before.
 pub async fn run(args: Args) -> Result<(), RunError> {
     let config = Config::load(&args.config)?;
-    let client = Client::try_default().await.map_err(RunError::Client)?;
+    let client = client().await.map_err(RunError::Client)?;
     let metrics = Metrics::new();
     let health = Health::new(metrics.clone());
     let listener = health::listen(args.admin_address).await?;

@@ -1,8 +1,9 @@
 //! What the API server tells: the only place that knows it. While it is away, the last that was
 //! heard stands.
 
-use std::{collections::HashMap, fmt::Debug, sync::Arc};
+use std::{collections::HashMap, fmt::Debug, sync::Arc, time::Duration};
 
+use backon::ExponentialBuilder;
 use futures::{Stream, StreamExt};
 use k8s_openapi::{
     api::discovery::v1::EndpointSlice, apimachinery::pkg::apis::meta::v1::ObjectMeta,
@@ -12,7 +13,7 @@ use kube::{
     core::DeserializeGuard,
     runtime::{
         WatchStreamExt,
-        watcher::{self, Event, watcher},
+        watcher::{self, Event, ExponentialBackoff, watcher},
     },
 };
 use wasmfn_crds::{WasmFunction, names::RUNTIME_LABEL};
@@ -32,7 +33,7 @@ pub async fn functions(client: Client, world: Arc<World>) {
     let config = watcher::Config::default();
     follow(
         "WasmFunctions",
-        watcher(api, config).default_backoff(),
+        watcher(api, config).backoff(pauses()),
         |guard| match guard.0 {
             Ok(function) => Some(function),
             Err(invalid) => {
@@ -59,7 +60,7 @@ pub async fn endpoints(client: Client, world: Arc<World>) {
     let config = watcher::Config::default().labels(RUNTIME_LABEL);
     follow(
         "EndpointSlices",
-        watcher(api, config).default_backoff(),
+        watcher(api, config).backoff(pauses()),
         Some,
         |slices| {
             let addresses = endpoints::gather(slices.values().map(AsRef::as_ref));
@@ -67,6 +68,17 @@ pub async fn endpoints(client: Client, world: Arc<World>) {
         },
     )
     .await;
+}
+
+/// Pauses between tries while the API server is away. Kube's own grow to 30 s: for so long after it
+/// is back a gateway would not know the functions that the others serve.
+fn pauses() -> ExponentialBackoff {
+    ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(200))
+        .with_max_delay(Duration::from_secs(2))
+        .without_max_times()
+        .with_jitter()
+        .into()
 }
 
 /// Keeps a set of objects up to date and hands it on whenever it changes, once it is complete.

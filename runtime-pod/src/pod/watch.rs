@@ -1,23 +1,37 @@
 //! Follows the `WasmFunction`s of the namespace at the API server.
 
+use std::time::Duration;
+
+use backon::ExponentialBuilder;
 use futures::TryStreamExt;
 use kube::{
     Api, Client, ResourceExt,
     core::DeserializeGuard,
     runtime::{
         WatchStreamExt,
-        watcher::{self, Event, watcher},
+        watcher::{self, Event, ExponentialBackoff, watcher},
     },
 };
 use wasmfn_crds::WasmFunction;
 
 use super::feed::Feed;
 
+/// Pauses between tries while the API server is away. Kube's own grow to 30 s, for which changes
+/// would wait after it is back.
+fn pauses() -> ExponentialBackoff {
+    ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(200))
+        .with_max_delay(Duration::from_secs(2))
+        .without_max_times()
+        .with_jitter()
+        .into()
+}
+
 /// Follows for ever. An object that cannot be read breaks nothing but itself; while the API server
 /// is away, what was known last stays.
 pub(super) async fn follow(client: Client, namespace: String, mut feed: Feed) {
     let api: Api<DeserializeGuard<WasmFunction>> = Api::namespaced(client, &namespace);
-    let mut events = std::pin::pin!(watcher(api, watcher::Config::default()).default_backoff());
+    let mut events = std::pin::pin!(watcher(api, watcher::Config::default()).backoff(pauses()));
     let mut is_away = false;
     loop {
         match events.try_next().await {
