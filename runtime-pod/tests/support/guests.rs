@@ -17,6 +17,7 @@ static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
         ])
         .current_dir(&folder)
         .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_TARGET_DIR")
         .status()
         .expect("cargo runs");
     assert!(
