@@ -144,6 +144,8 @@ fn tells_more(before: &RuntimeFunction, after: &RuntimeFunction) -> bool {
     let quiet = |line: &RuntimeFunction| RuntimeFunction {
         in_flight: u32::from(line.in_flight > 0),
         full: false,
+        guests_runnable: 0,
+        memory_bytes: 0,
         ..line.clone()
     };
     quiet(before) != quiet(after)

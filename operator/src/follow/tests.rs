@@ -49,6 +49,8 @@ fn function(name: &str) -> RuntimeFunction {
         serving: None,
         in_flight: 0,
         full: false,
+        guests_runnable: 0,
+        memory_bytes: 0,
     }
 }
 

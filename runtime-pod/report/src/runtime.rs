@@ -74,6 +74,12 @@ pub struct RuntimeFunction {
     /// The pod refuses requests for it, since it is at its concurrency limit.
     #[serde(default)]
     pub full: bool,
+    /// Its guests that wait for CPU right now.
+    #[serde(default)]
+    pub guests_runnable: u32,
+    /// Memory that its guests hold right now, in bytes.
+    #[serde(default)]
+    pub memory_bytes: u64,
 }
 
 /// What an image was resolved to.
@@ -151,6 +157,8 @@ mod tests {
             serving: None,
             in_flight: 0,
             full: false,
+            guests_runnable: 0,
+            memory_bytes: 0,
         });
         let text = serde_json::to_string(&line).unwrap();
         assert!(text.contains(r#""type":"Function""#), "{text}");

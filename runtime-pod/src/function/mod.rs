@@ -137,6 +137,8 @@ impl Function {
             full: version
                 .as_ref()
                 .is_some_and(|version| in_flight >= version.limits().max_concurrency),
+            guests_runnable: 0,
+            memory_bytes: 0,
         }
     }
 

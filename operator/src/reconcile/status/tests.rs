@@ -46,6 +46,8 @@ fn report(load: Load) -> RuntimeFunction {
         serving: None,
         in_flight: 0,
         full: false,
+        guests_runnable: 0,
+        memory_bytes: 0,
     }
 }
 
