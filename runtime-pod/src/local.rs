@@ -23,6 +23,7 @@ use crate::{
     registry::{Credentials, Registry, RegistryError},
     report::Pod,
     runtime::{Runtime, Settings, StartError, listen},
+    sandbox::OwnHosts,
     serve::{Observer, Trust},
     source::FunctionSet,
 };
@@ -130,6 +131,7 @@ pub async fn serve(options: Options) -> Result<Local, LocalError> {
         authority: ResolutionAuthority::Own,
         trust: Trust::Everyone(name.clone()),
         siblings: None,
+        own_hosts: OwnHosts::default(),
         observer: options.observer,
     };
     let set = BTreeMap::from([(name, Arc::new(function))]);

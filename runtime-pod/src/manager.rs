@@ -100,7 +100,7 @@ impl Manager {
 
     fn hold(&self, object: &Arc<WasmFunction>) -> Held {
         let changes = Arc::clone(&self.picture.changes);
-        let function = Function::new(id_of(object), changes);
+        let function = Function::new(id_of(object), changes, Arc::clone(&self.metrics));
         self.functions.insert(&function);
         self.picture.changes.urgent();
         let (desired, following) = watch::channel(Arc::clone(object));

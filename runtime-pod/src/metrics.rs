@@ -17,6 +17,8 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
+use crate::sandbox::Refused;
+
 /// Buckets of durations: from half a millisecond to about 16 seconds.
 const FIRST_BUCKET_SECONDS: f64 = 0.0005;
 const BUCKETS: u16 = 16;
@@ -48,6 +50,15 @@ struct Outcome {
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct Refusal {
+    function: String,
+    reason: &'static str,
+}
+
+/// Counts refusals of one kind.
+pub type RefusalCounter = Counter;
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 struct Of {
     function: String,
 }
@@ -69,6 +80,7 @@ pub struct Holdings {
 pub struct Metrics {
     registry: Mutex<Registry>,
     requests: Family<Outcome, Counter>,
+    refusals: Family<Refusal, Counter>,
     seconds: Family<Of, Histogram, fn() -> Histogram>,
     functions: Gauge<u64, AtomicU64>,
     in_flight: Gauge<u64, AtomicU64>,
@@ -91,6 +103,7 @@ impl Default for Metrics {
         let mut registry = Registry::with_prefix("wasmfn_runtime");
         let metrics = Self {
             requests: Family::default(),
+            refusals: Family::default(),
             seconds: Family::new_with_constructor(histogram),
             functions: Gauge::default(),
             in_flight: Gauge::default(),
@@ -102,6 +115,11 @@ impl Default for Metrics {
             "requests",
             "Requests by function and outcome: Answered, Broken, or the word of the answer",
             metrics.requests.clone(),
+        );
+        registry.register(
+            "refusals",
+            "What guests were refused while their requests went on, by function and reason",
+            metrics.refusals.clone(),
         );
         registry.register_with_unit(
             "request_duration",
@@ -150,6 +168,16 @@ impl Metrics {
             .observe(duration.as_secs_f64());
     }
 
+    /// Counts what guests of a function are refused for one reason.
+    pub fn refusals(&self, function: &str, reason: Refused) -> RefusalCounter {
+        self.refusals
+            .get_or_create(&Refusal {
+                function: function.to_owned(),
+                reason: reason.as_str(),
+            })
+            .clone()
+    }
+
     /// Forgets a function that the pod no longer holds.
     pub fn forget(&self, function: &str) {
         self.seconds.remove(&Of {
@@ -159,6 +187,12 @@ impl Metrics {
             self.requests.remove(&Outcome {
                 function: function.to_owned(),
                 outcome,
+            });
+        }
+        for reason in Refused::ALL {
+            self.refusals.remove(&Refusal {
+                function: function.to_owned(),
+                reason: reason.as_str(),
             });
         }
     }
@@ -190,6 +224,8 @@ mod tests {
         metrics.answered("hello", "Answered", millisecond);
         metrics.answered("hello", "Trapped", millisecond);
         metrics.answered("gone", "Answered", millisecond);
+        metrics.refusals("hello", Refused::OutboundDenied).inc();
+        metrics.refusals("gone", Refused::LogRate).inc();
         metrics.forget("gone");
         let text = metrics
             .text(Holdings {
@@ -199,6 +235,7 @@ mod tests {
             .unwrap();
         for line in [
             "wasmfn_runtime_requests_total{function=\"hello\",outcome=\"Trapped\"} 1",
+            "wasmfn_runtime_refusals_total{function=\"hello\",reason=\"OutboundDenied\"} 1",
             "wasmfn_runtime_request_duration_seconds_count{function=\"hello\"} 2",
             "wasmfn_runtime_in_flight 3",
         ] {

@@ -36,6 +36,23 @@ pub enum NameResolverError {
     },
 }
 
+/// Turns names into addresses.
+pub trait Lookup: Send + Sync {
+    /// All addresses of a name, at least one. A name that ends in a dot is looked up as it stands,
+    /// another along the search list.
+    fn lookup<'a>(&'a self, name: &'a str)
+    -> BoxFuture<'a, Result<Vec<IpAddr>, NameResolverError>>;
+}
+
+impl Lookup for NameResolver {
+    fn lookup<'a>(
+        &'a self,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<Vec<IpAddr>, NameResolverError>> {
+        Box::pin(self.lookup(name))
+    }
+}
+
 /// Asks the DNS servers of `/etc/resolv.conf`, by its search list, after `/etc/hosts`.
 #[derive(Clone)]
 pub struct NameResolver {

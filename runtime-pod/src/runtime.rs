@@ -29,7 +29,7 @@ use crate::{
     references::References,
     registry::Registry,
     report::{Picture, Pod},
-    sandbox::Outbound,
+    sandbox::{Outbound, OwnHosts},
     serve::{self, Admission, Handler, Host, Observer, Trust},
     siblings::{self, Siblings},
     source::FunctionSource,
@@ -58,6 +58,8 @@ pub struct Settings {
     pub trust: Trust,
     /// Who is asked for modules before the registry.
     pub siblings: Option<Siblings>,
+    /// Hosts of the cluster that no function may call.
+    pub own_hosts: OwnHosts,
     /// Is told of each request.
     pub observer: Option<Observer>,
 }
@@ -144,7 +146,7 @@ impl Runtime {
         tasks.spawn(async move { references.watch().await });
         let host = Host {
             engine,
-            outbound: Arc::new(Outbound::new(resolver)),
+            outbound: Arc::new(Outbound::new(Arc::new(resolver), settings.own_hosts)),
             runnable,
         };
         let handler = Handler::new(

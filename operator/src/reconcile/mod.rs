@@ -122,7 +122,7 @@ async fn apply_all(
         runtime_objects.extend(build::runtime_companions(plan));
         let live = context.caches.deployment(&plan.namespace, &plan.name);
         match context.pacing.pace(plan, live.as_deref(), now) {
-            Pace::Now => runtime_objects.push(build::runtime_deployment(plan)),
+            Pace::Now => runtime_objects.push(build::runtime_deployment(house, plan)),
             Pace::Until(until) => paced_until = Some(until),
         }
     }

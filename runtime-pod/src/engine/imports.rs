@@ -6,11 +6,11 @@ use wasmtime::{
 };
 use wasmtime_wasi_config::WasiConfig;
 
-use crate::sandbox::Sandbox;
+use crate::sandbox::{self, Sandbox};
 
 /// Interfaces that guests may import, by package. File system, sockets and name look-up are there
 /// because toolchains import them; everything they are asked for is denied.
-const OFFERED: [(&str, &[&str], &str); 8] = [
+const OFFERED: [(&str, &[&str], &str); 9] = [
     (
         "wasi:cli",
         &[
@@ -32,6 +32,7 @@ const OFFERED: [(&str, &[&str], &str); 8] = [
     ("wasi:filesystem", &["preopens", "types"], "0.2"),
     ("wasi:http", &["outgoing-handler", "types"], "0.2"),
     ("wasi:io", &["error", "poll", "streams"], "0.2"),
+    ("wasi:logging", &["logging"], "0.1.0-draft"),
     (
         "wasi:random",
         &["insecure", "insecure-seed", "random"],
@@ -60,6 +61,7 @@ pub(super) fn linker(engine: &Engine) -> Result<Linker<Sandbox>> {
     wasmtime_wasi_config::add_to_linker(&mut linker, |sandbox: &mut Sandbox| {
         WasiConfig::from(sandbox.config())
     })?;
+    sandbox::add_logging_to_linker(&mut linker, Sandbox::log)?;
     Ok(linker)
 }
 
@@ -85,8 +87,13 @@ fn is_offered(import: &str) -> bool {
             && interfaces.contains(&interface)
             && version
                 .strip_prefix(major)
-                .is_some_and(|rest| rest.starts_with('.'))
+                .is_some_and(|rest| rest.starts_with('.') || (rest.is_empty() && is_draft(major)))
     })
+}
+
+/// Drafts have no patch versions.
+fn is_draft(version: &str) -> bool {
+    version.ends_with("-draft")
 }
 
 #[cfg(test)]
@@ -94,6 +101,7 @@ pub(super) fn offered_names() -> impl Iterator<Item = String> {
     OFFERED.iter().flat_map(|(package, interfaces, _)| {
         let version = match *package {
             "wasi:config" => "0.2.0-rc.1",
+            "wasi:logging" => "0.1.0-draft",
             _ => "0.2.0",
         };
         interfaces

@@ -21,7 +21,7 @@ pub use settings::{SettingsError, Version};
 pub(crate) use supervisor::{Supervisor, supervise};
 pub use table::FunctionTable;
 
-use crate::{changes::Changes, sandbox::GuestLog};
+use crate::{changes::Changes, metrics::Metrics, sandbox::GuestLog};
 
 /// Memory that the first request of a function is admitted on, in bytes; later ones on what was
 /// observed.
@@ -50,9 +50,9 @@ struct State {
 impl Function {
     /// A function that nothing has been done for yet.
     #[must_use]
-    pub fn new(id: FunctionId, changes: Arc<Changes>) -> Arc<Self> {
+    pub fn new(id: FunctionId, changes: Arc<Changes>, metrics: Arc<Metrics>) -> Arc<Self> {
         Arc::new(Self {
-            log: GuestLog::new(&id.name),
+            log: GuestLog::new(&id.name, metrics),
             id,
             version: ArcSwapOption::empty(),
             state: Mutex::new(State {

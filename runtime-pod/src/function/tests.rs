@@ -273,7 +273,11 @@ proptest! {
 
 #[test]
 fn requests_in_flight_are_counted_up_to_the_limit() {
-    let function = Function::new(id_of(&samples::function("hello")), Arc::default());
+    let function = Function::new(
+        id_of(&samples::function("hello")),
+        Arc::default(),
+        Arc::default(),
+    );
     let first = function.enter(2).unwrap();
     let _second = function.enter(2).unwrap();
     assert!(function.enter(2).is_none());
@@ -284,7 +288,11 @@ fn requests_in_flight_are_counted_up_to_the_limit() {
 
 #[test]
 fn the_expected_memory_rises_at_once_and_sinks_slowly() {
-    let function = Function::new(id_of(&samples::function("hello")), Arc::default());
+    let function = Function::new(
+        id_of(&samples::function("hello")),
+        Arc::default(),
+        Arc::default(),
+    );
     function.observe_memory(64 << 20);
     assert_eq!(function.expected_bytes(), 64 << 20);
     function.observe_memory(1 << 20);

@@ -27,6 +27,7 @@ use crate::{
     registry::OciRegistry,
     report::Pod,
     runtime::{Runtime, Settings, StartError, listen_everywhere},
+    sandbox::OwnHosts,
     serve::Trust,
     siblings::Siblings,
     store::FunctionStore,
@@ -118,6 +119,10 @@ fn runtime_settings(
         authority: ResolutionAuthority::Operator,
         trust: Trust::Gateways(Arc::clone(tokens)),
         siblings: Some(Siblings::new(resolver.clone(), service, Arc::clone(tokens))),
+        own_hosts: OwnHosts {
+            api_server: settings.api_server.clone(),
+            gateway: settings.gateway_host.clone(),
+        },
         observer: None,
     }
 }

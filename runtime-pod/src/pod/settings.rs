@@ -31,6 +31,12 @@ pub struct PodSettings {
     /// The pod's grace period.
     #[arg(long, env = "WASMFN_GRACE_SECONDS", default_value = "30", value_parser = seconds)]
     pub grace_seconds: Duration,
+    /// Host of the API server's Service, which the kubelet tells every container.
+    #[arg(long, env = "KUBERNETES_SERVICE_HOST")]
+    pub api_server: Option<String>,
+    /// Name of the gateway's Service, which functions may not call around their names.
+    #[arg(long, env = "WASMFN_GATEWAY_HOST")]
+    pub gateway_host: Option<String>,
     /// Folder of the namespace's tokens.
     #[arg(long, env = "WASMFN_KEYS_FOLDER", default_value = "/etc/wasmfn/keys")]
     pub keys_folder: PathBuf,

@@ -35,7 +35,7 @@ fn add(picture: &Picture, name: &str) -> Arc<Function> {
         name: name.to_owned(),
         uid: format!("uid-{name}"),
     };
-    let function = Function::new(id, Arc::clone(&picture.changes));
+    let function = Function::new(id, Arc::clone(&picture.changes), Arc::default());
     picture.functions.insert(&function);
     picture.changes.urgent();
     function

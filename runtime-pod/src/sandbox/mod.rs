@@ -4,6 +4,7 @@
 mod log;
 mod memory;
 mod outbound;
+mod refused;
 
 use std::sync::Arc;
 
@@ -12,12 +13,14 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_config::WasiConfigVariables;
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-pub use log::GuestLog;
+pub(crate) use log::add_to_linker as add_logging_to_linker;
+pub use log::{GuestLog, LogStream, RequestId, RequestLog};
 pub use memory::{Exceeded, MemoryLimit};
-pub use outbound::{AllowList, AllowListError, Caller, Outbound};
+pub use outbound::{AllowList, AllowListError, Caller, Outbound, OwnHosts};
+pub use refused::Refused;
 
 use crate::{budget::Reservation, function::Version};
-use outbound::Hooks;
+use outbound::{Allowance, Hooks};
 
 /// Handles that a guest may hold at the same time.
 const MAX_HANDLES: usize = 10_000;
@@ -36,6 +39,7 @@ pub struct Sandbox {
     hooks: Hooks,
     config: Arc<WasiConfigVariables>,
     memory: MemoryLimit,
+    log: RequestLog,
 }
 
 impl std::fmt::Debug for Sandbox {
@@ -62,13 +66,16 @@ impl Sandbox {
             allowed: Arc::clone(version.allowed()),
             log: Arc::clone(log),
         };
+        let log = RequestLog::new(Arc::clone(log));
+        let allowance = Allowance::new(version.limits());
         let sandbox = Self {
             table,
-            wasi: context(version, log),
+            wasi: context(version, &log),
             http,
-            hooks: Hooks::new(Arc::clone(outbound), caller),
+            hooks: Hooks::new(Arc::clone(outbound), caller, allowance),
             config: Arc::clone(version.config()),
             memory: MemoryLimit::new(version.limits().memory_bytes, reservation),
+            log,
         };
         let mut store = Store::new(version.module().pre().engine(), sandbox);
         store.limiter(|sandbox| &mut sandbox.memory);
@@ -82,6 +89,11 @@ impl Sandbox {
         &self.config
     }
 
+    /// What the instance writes.
+    pub(crate) const fn log(&mut self) -> &mut RequestLog {
+        &mut self.log
+    }
+
     /// What the guest used of its memory.
     #[must_use]
     pub const fn memory(&self) -> &MemoryLimit {
@@ -90,7 +102,7 @@ impl Sandbox {
 }
 
 /// Environment, output, clocks and randomness; no files, sockets or name look-up.
-fn context(version: &Version, log: &Arc<GuestLog>) -> WasiCtx {
+fn context(version: &Version, log: &RequestLog) -> WasiCtx {
     let mut builder = WasiCtx::builder();
     builder
         .envs(version.environment())

@@ -31,7 +31,7 @@ use super::{
 use crate::{
     engine::Engine,
     function::{Function, Version},
-    sandbox::{Exceeded, Outbound, Sandbox},
+    sandbox::{Exceeded, Outbound, RequestId, Sandbox},
 };
 
 /// What a guest says through its `response-outparam`.
@@ -189,7 +189,9 @@ impl Run {
         request: Request<AnswerBody>,
         sender: oneshot::Sender<Said>,
     ) -> wasmtime::Result<()> {
-        let http = &mut store.data_mut().http();
+        let sandbox = store.data_mut();
+        sandbox.log().serves(RequestId::of(request.headers()));
+        let http = &mut sandbox.http();
         let request = http.new_incoming_request(Scheme::Http, request)?;
         let answer = http.new_response_outparam(sender)?;
         let pre = self.version.module().pre();

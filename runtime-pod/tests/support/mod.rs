@@ -24,7 +24,7 @@ use wasmfn_crds::{WasmFunction, status::Resolved};
 use wasmfn_report::{Load, RuntimeFunction, RuntimeLine};
 use wasmfn_runtime::{
     Runtime, Settings, function::ResolutionAuthority, name_resolver::NameResolver, report::Pod,
-    serve::Trust, source::FunctionSet, tokens::Tokens,
+    sandbox::OwnHosts, serve::Trust, source::FunctionSet, tokens::Tokens,
 };
 
 /// What gateways show.
@@ -76,6 +76,7 @@ impl World {
             authority: ResolutionAuthority::Operator,
             trust: Trust::Gateways(Tokens::open(folder.path().to_owned())),
             siblings: None,
+            own_hosts: OwnHosts::default(),
             observer: None,
         };
         let (source, functions) = watch::channel(None);

@@ -23,15 +23,16 @@ fn setup(server: ApiServer) -> Setup {
     }
 }
 
-fn companions() -> Vec<Desired> {
-    let config = fixtures::config("");
-    let master_key = fixtures::master_key();
-    let house = build::House {
-        config: &config,
+fn with_house<T>(build: impl FnOnce(build::House<'_>) -> T) -> T {
+    build(build::House {
+        config: &fixtures::config(""),
         namespace: "wasmfn",
-        master_key: &master_key,
-    };
-    build::companions(house, "a")
+        master_key: &fixtures::master_key(),
+    })
+}
+
+fn companions() -> Vec<Desired> {
+    with_house(|house| build::companions(house, "a"))
 }
 
 fn companion(kind: Kind) -> Desired {
@@ -44,7 +45,7 @@ fn companion(kind: Kind) -> Desired {
 fn deployment() -> Desired {
     let function = fixtures::function("f", json!({}), json!(null));
     let validated = validate::validate(&function, &[&function], &fixtures::config(""));
-    build::runtime_deployment(&validated.runtimes[0])
+    with_house(|house| build::runtime_deployment(house, &validated.runtimes[0]))
 }
 
 fn echo(call: &Call) -> (u16, Value) {

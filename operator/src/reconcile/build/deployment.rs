@@ -29,7 +29,7 @@ use crate::reconcile::validate::RuntimePlan;
 const USER: i64 = 65532;
 
 /// The runtime deployment. It never says how many replicas: that is the scaler's.
-pub(super) fn deployment(plan: &RuntimePlan) -> Deployment {
+pub(super) fn deployment(plan: &RuntimePlan, gateway_host: &str) -> Deployment {
     Deployment {
         metadata: of_runtime(plan),
         spec: Some(DeploymentSpec {
@@ -48,7 +48,7 @@ pub(super) fn deployment(plan: &RuntimePlan) -> Deployment {
             progress_deadline_seconds: Some(600),
             template: PodTemplateSpec {
                 metadata: Some(pod_meta(plan)),
-                spec: Some(pod(plan)),
+                spec: Some(pod(plan, gateway_host)),
             },
             ..DeploymentSpec::default()
         }),
@@ -69,7 +69,7 @@ fn pod_meta(plan: &RuntimePlan) -> ObjectMeta {
     }
 }
 
-fn pod(plan: &RuntimePlan) -> PodSpec {
+fn pod(plan: &RuntimePlan, gateway_host: &str) -> PodSpec {
     let settings = &plan.settings;
     let none_if_empty = |map: &BTreeMap<String, String>| (!map.is_empty()).then(|| map.clone());
     PodSpec {
@@ -98,7 +98,7 @@ fn pod(plan: &RuntimePlan) -> PodSpec {
         priority_class_name: settings.priority_class_name.clone(),
         topology_spread_constraints: Some(spread(plan)),
         volumes: Some(volumes::volumes(&plan.references)),
-        containers: vec![container(plan)],
+        containers: vec![container(plan, gateway_host)],
         ..PodSpec::default()
     }
 }
@@ -119,7 +119,7 @@ fn spread(plan: &RuntimePlan) -> Vec<TopologySpreadConstraint> {
         .to_vec()
 }
 
-fn container(plan: &RuntimePlan) -> Container {
+fn container(plan: &RuntimePlan, gateway_host: &str) -> Container {
     let port = |name: &str, number: u16| ContainerPort {
         name: Some(name.to_owned()),
         container_port: i32::from(number),
@@ -130,7 +130,7 @@ fn container(plan: &RuntimePlan) -> Container {
         name: "runtime".to_owned(),
         image: Some(plan.settings.image.clone()),
         image_pull_policy: Some(plan.settings.image_pull_policy.clone()),
-        env: Some(environment(plan)),
+        env: Some(environment(plan, gateway_host)),
         ports: Some(vec![
             port("data", RUNTIME_DATA_PORT),
             port("admin", RUNTIME_ADMIN_PORT),
@@ -169,7 +169,7 @@ fn probe(path: &str, period_seconds: i32, failure_threshold: i32) -> Probe {
     }
 }
 
-fn environment(plan: &RuntimePlan) -> Vec<EnvVar> {
+fn environment(plan: &RuntimePlan, gateway_host: &str) -> Vec<EnvVar> {
     let value = |name: &str, value: String| EnvVar {
         name: name.to_owned(),
         value: Some(value),
@@ -198,6 +198,7 @@ fn environment(plan: &RuntimePlan) -> Vec<EnvVar> {
             "WASMFN_MODULE_MAX_BYTES",
             plan.settings.module_max_bytes.to_string(),
         ),
+        value("WASMFN_GATEWAY_HOST", gateway_host.to_owned()),
         value("WASMFN_GRACE_SECONDS", plan.grace_seconds.to_string()),
         value("RUST_LOG", plan.settings.log_filter.clone()),
     ]

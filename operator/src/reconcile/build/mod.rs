@@ -39,6 +39,16 @@ pub struct House<'a> {
     pub master_key: &'a MasterKey,
 }
 
+impl House<'_> {
+    /// DNS name of the gateway's Service inside the cluster.
+    fn gateway_host(&self) -> String {
+        format!(
+            "{}.{}.svc.{}",
+            self.config.gateway_service, self.namespace, self.config.hosts.cluster_domain
+        )
+    }
+}
+
 /// What every namespace with functions has.
 #[must_use]
 pub fn companions(house: House<'_>, namespace: &str) -> Vec<Desired> {
@@ -61,6 +71,6 @@ pub fn runtime_companions(plan: &RuntimePlan) -> Vec<Desired> {
 
 /// The runtime deployment itself.
 #[must_use]
-pub fn runtime_deployment(plan: &RuntimePlan) -> Desired {
-    Desired::of::<Deployment>(&deployment::deployment(plan))
+pub fn runtime_deployment(house: House<'_>, plan: &RuntimePlan) -> Desired {
+    Desired::of::<Deployment>(&deployment::deployment(plan, &house.gateway_host()))
 }

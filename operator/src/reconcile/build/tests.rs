@@ -17,24 +17,29 @@ fn plan(spec: Value) -> RuntimePlan {
     validated.runtimes.into_iter().next().unwrap()
 }
 
+fn with_house<T>(build: impl FnOnce(House<'_>) -> T) -> T {
+    build(House {
+        config: &fixtures::config(""),
+        namespace: "wasmfn-system",
+        master_key: &fixtures::master_key(),
+    })
+}
+
+fn built(plan: &RuntimePlan) -> Value {
+    with_house(|house| runtime_deployment(house, plan).body)
+}
+
 fn shared() -> Value {
-    runtime_deployment(&plan(json!({}))).body
+    built(&plan(json!({})))
 }
 
 fn dedicated(template: &Value) -> Value {
     let spec = json!({ "placement": "Dedicated", "limits": { "timeoutSeconds": 90 }, "template": template });
-    runtime_deployment(&plan(spec)).body
+    built(&plan(spec))
 }
 
 fn companion(kind: Kind) -> Value {
-    let config = fixtures::config("");
-    let master_key = fixtures::master_key();
-    let house = House {
-        config: &config,
-        namespace: "wasmfn-system",
-        master_key: &master_key,
-    };
-    let all = companions(house, "a");
+    let all = with_house(|house| companions(house, "a"));
     all.into_iter()
         .find(|desired| desired.key.kind == kind)
         .unwrap()
@@ -89,6 +94,10 @@ fn pods_get_what_the_contract_says() {
         ("WASMFN_RUNTIME", "wasmfn-shared"),
         ("WASMFN_PLAIN_HTTP_REGISTRIES", "registry:5000,other:5000"),
         ("WASMFN_MODULE_MAX_BYTES", "134217728"),
+        (
+            "WASMFN_GATEWAY_HOST",
+            "wasmfn-gateway-cluster.wasmfn-system.svc.cluster.local",
+        ),
         ("WASMFN_GRACE_SECONDS", "330"),
         ("RUST_LOG", "info"),
     ] {
@@ -122,7 +131,7 @@ fn what_functions_name_comes_by_named_keys_and_may_be_missing() {
         ],
         "config": { "c": { "valueFrom": { "configMapKeyRef": { "name": "m", "key": "k" } } } },
     });
-    let deployment = runtime_deployment(&plan(spec)).body;
+    let deployment = built(&plan(spec));
     let template = &deployment["spec"]["template"];
     let item = |key: &str, path: &str| json!({ "key": key, "path": path });
     assert_eq!(

@@ -22,6 +22,14 @@ impl Network {
         })
     }
 
+    /// Whether it holds one address only.
+    pub(super) const fn is_one_address(&self) -> bool {
+        match self.address {
+            IpAddr::V4(_) => self.prefix_bits == 32,
+            IpAddr::V6(_) => self.prefix_bits == 128,
+        }
+    }
+
     const fn v4(a: u8, b: u8, c: u8, d: u8, prefix_bits: u8) -> Self {
         Self {
             address: IpAddr::V4(Ipv4Addr::new(a, b, c, d)),
@@ -88,8 +96,8 @@ const CLOSED_V6: [Network; 4] = [
 ];
 
 /// Blocks that even a service of the own namespace does not lie in: this pod, the node's
-/// neighbourhood with its metadata service, multicast.
-const NEVER_A_SERVICE: [Network; 10] = [
+/// neighbourhood with its metadata service, multicast, and forms that carry an IPv4 address.
+const NEVER_A_SERVICE: [Network; 14] = [
     Network::v4(0, 0, 0, 0, 8),
     Network::v4(127, 0, 0, 0, 8),
     Network::v4(168, 63, 129, 16, 32),
@@ -97,9 +105,23 @@ const NEVER_A_SERVICE: [Network; 10] = [
     Network::v4(224, 0, 0, 0, 4),
     Network::v4(240, 0, 0, 0, 4),
     Network::v6(0, 0, 0, 8),
+    Network::v6(0x100, 0, 0, 8),
+    Network::v6(0x2001, 0, 0, 23),
+    Network::v6(0x2002, 0, 0, 16),
     Network::v6(0xfd00, 0xec2, 0, 32),
     Network::v6(0xfe80, 0, 0, 10),
+    Network::v6(0xfec0, 0, 0, 10),
     Network::v6(0xff00, 0, 0, 8),
+];
+
+/// Where clouds tell machines their credentials: AWS, GCP, Azure and others (link-local), AWS over
+/// IPv6, Azure's wire server, Alibaba, Oracle.
+const METADATA: [IpAddr; 5] = [
+    IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
+    IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
+    IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
+    IpAddr::V4(Ipv4Addr::new(192, 0, 0, 192)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
 ];
 
 /// Whether `address` is one of the public internet.
@@ -107,13 +129,28 @@ pub(super) fn is_public(address: IpAddr) -> bool {
     let lies_in = |networks: &[Network]| networks.iter().any(|network| network.contains(address));
     match address {
         IpAddr::V4(_) => !lies_in(&CLOSED_V4),
-        IpAddr::V6(_) => OPEN_V6.contains(address) && !lies_in(&CLOSED_V6),
+        IpAddr::V6(v6) => OPEN_V6.contains(address) && !lies_in(&CLOSED_V6) && !is_isatap(v6),
     }
 }
 
 /// Whether a service of the cluster may have `address`.
 pub(super) fn may_be_service(address: IpAddr) -> bool {
-    !NEVER_A_SERVICE
-        .iter()
-        .any(|network| network.contains(address))
+    let is_tunnel = matches!(address, IpAddr::V6(v6) if is_isatap(v6));
+    !is_tunnel
+        && !METADATA.contains(&address)
+        && !NEVER_A_SERVICE
+            .iter()
+            .any(|network| network.contains(address))
+}
+
+/// Whether `address` is a cloud's metadata service.
+pub(super) fn is_metadata(address: IpAddr) -> bool {
+    METADATA.contains(&address)
+}
+
+/// Whether the lower half of an address says that it leads to the IPv4 address at its end (ISATAP,
+/// RFC 5214).
+fn is_isatap(address: Ipv6Addr) -> bool {
+    let [.., high, low, _, _] = address.segments();
+    low == 0x5efe && (high == 0 || high == 0x0200)
 }

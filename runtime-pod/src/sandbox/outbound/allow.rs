@@ -1,8 +1,15 @@
 //! The function's list of what it may call, read from `spec.outbound`.
 
-use std::net::IpAddr;
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use http::uri::Scheme;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmfn_crds::spec;
 
 use super::address::{self, Network};
@@ -18,9 +25,14 @@ pub enum AllowListError {
     Service(String),
 }
 
+/// Calls of one function at the same time: half of the connections that all functions share.
+const CALLS_OF_FUNCTION: usize = 256;
+
 /// What a function may call.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug)]
 pub struct AllowList {
+    number: u64,
+    calls: Arc<Semaphore>,
     hosts: Vec<HostRule>,
     networks: Vec<Network>,
     services: Vec<ServiceRule>,
@@ -71,10 +83,7 @@ impl AllowList {
     /// # Errors
     /// [`AllowListError`] with the entry that is none.
     pub fn read(outbound: &spec::Outbound, namespace: &str) -> Result<Self, AllowListError> {
-        let mut list = Self {
-            namespace: namespace.to_owned(),
-            ..Self::default()
-        };
+        let mut list = Self::empty(namespace);
         for entry in &outbound.hosts {
             if let Some(rule) = host_rule(entry) {
                 list.hosts.push(rule);
@@ -89,6 +98,28 @@ impl AllowList {
             list.services.push(rule);
         }
         Ok(list)
+    }
+
+    fn empty(namespace: &str) -> Self {
+        static NEXT_NUMBER: AtomicU64 = AtomicU64::new(0);
+        Self {
+            number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
+            calls: Arc::new(Semaphore::new(CALLS_OF_FUNCTION)),
+            hosts: Vec::new(),
+            networks: Vec::new(),
+            services: Vec::new(),
+            namespace: namespace.to_owned(),
+        }
+    }
+
+    /// A number that no other list of this process has: what keeps their connections apart.
+    pub(super) const fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// Counts a call in, unless too many are under way.
+    pub(super) fn begin(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.calls).try_acquire_owned().ok()
     }
 
     pub(super) fn decide(&self, target: &Target) -> Decision {
@@ -114,10 +145,13 @@ impl AllowList {
         }
     }
 
+    /// A metadata service is granted by its own address alone: a block that happens to hold it
+    /// was not written for it.
     fn grants(&self, address: IpAddr) -> bool {
+        let alone = address::is_metadata(address);
         self.networks
             .iter()
-            .any(|network| network.contains(address))
+            .any(|network| network.contains(address) && (!alone || network.is_one_address()))
     }
 
     fn service(&self, target: &Target) -> Option<&str> {

@@ -6,7 +6,11 @@
 
 mod address;
 mod allow;
+mod allowance;
+mod body;
 mod client;
+mod connect;
+mod pool;
 #[cfg(test)]
 mod tests;
 
@@ -15,7 +19,9 @@ use std::sync::Arc;
 use wasmtime_wasi_http::{Error, RequestOptions, Result, WasiBody, WasiHttpHooks};
 
 pub use allow::{AllowList, AllowListError};
+pub(super) use allowance::Allowance;
 pub use client::Outbound;
+pub use connect::OwnHosts;
 
 use super::GuestLog;
 
@@ -37,16 +43,26 @@ pub struct Caller {
 pub(super) struct Hooks {
     outbound: Arc<Outbound>,
     caller: Caller,
+    allowance: Arc<Allowance>,
 }
 
 impl Hooks {
-    pub(super) const fn new(outbound: Arc<Outbound>, caller: Caller) -> Self {
-        Self { outbound, caller }
+    pub(super) const fn new(
+        outbound: Arc<Outbound>,
+        caller: Caller,
+        allowance: Arc<Allowance>,
+    ) -> Self {
+        Self {
+            outbound,
+            caller,
+            allowance,
+        }
     }
 }
 
-/// What drives a connection after its answer has begun.
-pub(super) type Driver = Box<dyn Future<Output = Result<(), Error>> + Send>;
+/// What drives a connection after its answer has begun: here nothing, since connections outlive
+/// calls.
+type Driver = Box<dyn Future<Output = Result<(), Error>> + Send>;
 
 impl WasiHttpHooks for Hooks {
     fn send_request(
@@ -57,17 +73,18 @@ impl WasiHttpHooks for Hooks {
     ) -> Box<dyn Future<Output = Result<(http::Response<WasiBody>, Driver)>> + Send> {
         let outbound = Arc::clone(&self.outbound);
         let caller = self.caller.clone();
+        let allowance = Arc::clone(&self.allowance);
         Box::new(async move {
-            let target = request.uri().clone();
-            let sent = outbound.send(&caller.allowed, request, options).await;
-            if let Err(error) = &sent {
-                let host = target.authority().map_or("", http::uri::Authority::as_str);
-                caller.log.warn(
-                    "OutboundFailed",
-                    &format!("call to `{host}` failed: {error}"),
-                );
-            }
-            sent
+            let authority = request.uri().authority().cloned();
+            let sent = outbound.send(&caller, &allowance, request, options).await;
+            let answer = sent.map_err(|failed| {
+                let host = authority.as_ref().map_or("", |host| host.as_str());
+                let message = format!("call to `{host}` failed: {}", failed.error);
+                caller.log.refused(failed.reason, &message);
+                failed.error
+            })?;
+            let driver: Driver = Box::new(std::future::ready(Ok(())));
+            Ok((answer, driver))
         })
     }
 

@@ -1,27 +1,14 @@
 use std::net::IpAddr;
 
-use http_body_util::{BodyExt, Empty};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpListener,
-};
 use wasmfn_crds::spec;
 
-use super::{
+use super::list;
+use crate::sandbox::outbound::{
+    AllowList,
     address::{is_public, may_be_service},
-    allow::{Decision, Target},
-    *,
+    allow::{Decision, Target, normal},
+    connect::question,
 };
-use crate::name_resolver::NameResolver;
-
-fn list(hosts: &[&str], services: &[&str]) -> AllowList {
-    let own = |entries: &[&str]| entries.iter().map(|entry| (*entry).to_owned()).collect();
-    let outbound = spec::Outbound {
-        hosts: own(hosts),
-        services: own(services),
-    };
-    AllowList::read(&outbound, "team").unwrap()
-}
 
 fn target(is_https: bool, host: &str, port: u16) -> Target {
     Target {
@@ -37,28 +24,41 @@ fn addresses_that_are_not_the_internet_are_closed() {
         "0.0.0.0",
         "10.1.2.3",
         "100.64.0.1",
+        "100.100.100.200",
         "127.0.0.1",
         "169.254.169.254",
         "168.63.129.16",
         "172.31.255.255",
         "192.0.0.8",
+        "192.0.2.1",
+        "192.88.99.1",
         "192.168.1.1",
         "198.19.0.1",
+        "198.51.100.7",
         "203.0.113.9",
         "224.0.0.1",
+        "240.0.0.1",
         "255.255.255.255",
         "::",
         "::1",
+        "::10.0.0.1",
         "::ffff:10.0.0.1",
         "::ffff:8.8.8.8",
+        "::ffff:0:10.0.0.1",
         "::127.0.0.1",
         "64:ff9b::a00:1",
         "64:ff9b:1::1",
         "100::1",
         "2001::1",
+        "2001:0:4136:e378:8000:63bf:3fff:fdd2",
         "2001:db8::1",
         "2002:a00:1::1",
+        "2606:4700::5efe:a9fe:a9fe",
+        "2606:4700::200:5efe:a00:1",
         "3fff::1",
+        "4000::1",
+        "64:ff9b::a9fe:a9fe",
+        "64:ff9b::808:808",
         "fc00::1",
         "fd00:ec2::254",
         "fe80::1",
@@ -83,7 +83,15 @@ fn services_have_private_addresses_but_not_the_nodes() {
         "169.254.169.254",
         "::1",
         "::ffff:10.0.0.1",
+        "64:ff9b::a00:1",
+        "100.100.100.200",
+        "2001::1",
+        "2002:a00:1::1",
+        "fd00:ec2::254",
+        "fd00::5efe:a00:1",
         "fe80::1",
+        "fec0::1",
+        "ff02::1",
     ] {
         assert!(!may_be_service(address.parse().unwrap()), "{address}");
     }
@@ -153,43 +161,73 @@ fn entries_that_are_none_are_named() {
     }
 }
 
-async fn call(list: &AllowList, uri: &str) -> Result<String, String> {
-    let request = http::Request::builder()
-        .uri(uri)
-        .body(Empty::new().map_err(|never| match never {}).boxed_unsync())
-        .unwrap();
-    let (answer, driver) = Outbound::new(NameResolver::from_system().unwrap())
-        .send(list, request, None)
-        .await
-        .map_err(|error| format!("{error:?}"))?;
-    tokio::spawn(Box::into_pin(driver));
-    let bytes = answer.into_body().collect().await.unwrap().to_bytes();
-    Ok(String::from_utf8(bytes.to_vec()).unwrap())
+#[test]
+fn a_block_grants_no_metadata_service_that_it_happens_to_hold() {
+    let metadata = [
+        "169.254.169.254",
+        "fd00:ec2::254",
+        "100.100.100.200",
+        "168.63.129.16",
+    ];
+    let wide = list(&["0.0.0.0/0", "::/0", "169.254.0.0/16"], &[]);
+    for address in metadata {
+        let address: IpAddr = address.parse().unwrap();
+        assert!(!wide.admits_address(&Decision::Host, address), "{address}");
+        let bits = if address.is_ipv4() { 32 } else { 128 };
+        let alone = list(&[&format!("{address}/{bits}")], &[]);
+        assert!(alone.admits_address(&Decision::Host, address), "{address}");
+    }
+    assert!(wide.admits_address(&Decision::Host, "169.254.1.1".parse().unwrap()));
 }
 
-#[tokio::test]
-async fn calls_what_is_granted_and_nothing_else() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let server = tokio::spawn(async move {
-        let (mut stream, _) = listener.accept().await.unwrap();
-        let mut head = [0; 1024];
-        let length = stream.read(&mut head).await.unwrap();
-        stream
-            .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok")
-            .await
-            .unwrap();
-        String::from_utf8(head[..length].to_vec()).unwrap()
-    });
-    let uri = format!("http://{address}/path?query");
+#[test]
+fn a_block_of_one_family_grants_nothing_of_the_other() {
+    let list = list(&["10.0.0.0/8"], &[]);
+    for form in [
+        "::ffff:10.0.0.1",
+        "::10.0.0.1",
+        "64:ff9b::a00:1",
+        "2002:a00:1::1",
+    ] {
+        let address = form.parse().unwrap();
+        assert!(!list.admits_address(&Decision::Host, address), "{form}");
+        assert_eq!(
+            list.decide(&target(false, form, 80)),
+            Decision::Denied,
+            "{form}"
+        );
+    }
+}
 
-    let denied = call(&AllowList::default(), &uri).await.unwrap_err();
-    assert_eq!(denied, "HttpRequestDenied");
-    let by_name = list(&[&format!("http://{address}")], &[]);
-    let prohibited = call(&by_name, &uri).await.unwrap_err();
-    assert_eq!(prohibited, "DestinationIpProhibited");
-    let granted = list(&["127.0.0.0/8"], &[]);
-    assert_eq!(call(&granted, &uri).await.unwrap(), "ok");
-    let head = server.await.unwrap();
-    assert!(head.starts_with("GET /path?query HTTP/1.1"), "{head}");
+#[test]
+fn addresses_in_disguise_are_no_addresses() {
+    let list = list(&["127.0.0.0/8", "10.0.0.0/8"], &[]);
+    let disguises = [
+        "0x7f.0.0.1",
+        "0177.0.0.1",
+        "127.1",
+        "2130706433",
+        "0x7f000001",
+        "127.0.0.1.nip.io",
+        "10.0.0.1%2e",
+        "fe80::1%25eth0",
+    ];
+    for host in disguises {
+        assert_eq!(
+            list.decide(&target(false, host, 80)),
+            Decision::Denied,
+            "{host}"
+        );
+    }
+    // Another way to write the same host is the same host.
+    assert_eq!(normal("127.0.0.1."), "127.0.0.1");
+    assert_eq!(normal("API.Example.COM."), "api.example.com");
+    assert_eq!(normal("[::1]"), "::1");
+}
+
+#[test]
+fn hosts_of_the_internet_are_not_looked_up_along_the_search_list() {
+    assert_eq!(question("api.example.com"), "api.example.com.");
+    assert_eq!(question("cache.team.svc"), "cache.team.svc");
+    assert_eq!(question("localhost"), "localhost");
 }
