@@ -8,7 +8,7 @@ use wasmfn_crds::{
 };
 
 /// Longest note of an event that the API server takes, in bytes.
-const NOTE_MAX_BYTES: usize = 1024;
+pub(crate) const NOTE_MAX_BYTES: usize = 1024;
 
 /// Conditions whose turns are told, with what is good news for each. The others are parts of
 /// these, or change too often to be news.

@@ -4,19 +4,38 @@ use std::{
     collections::VecDeque,
     convert::Infallible,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use http::{Request, Response};
 use http_body_util::BodyExt;
-use kube::{Client, client::Body};
+use kube::{
+    Client,
+    client::Body,
+    runtime::events::{Recorder, Reporter},
+};
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 use tower::service_fn;
 use wasmfn_crds::{
     WasmFunction,
     token::{KEY_BYTES, MasterKey},
 };
 
-use crate::config::Config;
+use crate::{
+    backoff::Backoff,
+    caches::{Writers, caches},
+    config::Config,
+    context::Context,
+    follow::Knowledge,
+    host_table::HostTables,
+    metrics::Metrics,
+    reconcile::{Applier, Pacing, Recent},
+    wake::Wakes,
+};
+
+/// How long a test waits for what has to come: far longer than it takes.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A function `NAME` of the namespace `a`, of generation 1, with the UID `uid-NAME`.
 pub(crate) fn function(
@@ -70,14 +89,23 @@ pub(crate) struct Call {
 type Answer = (u16, Value);
 type Handler = Box<dyn FnMut(&Call) -> Answer + Send>;
 
+/// Code of an answer that never comes.
+pub(crate) const HANGS: u16 = 0;
+
 /// An API server that does what it is told, and remembers what it was asked.
 #[derive(Clone)]
-pub(crate) struct ApiServer(Arc<Mutex<(Vec<Call>, Handler)>>);
+pub(crate) struct ApiServer {
+    asked: Arc<Mutex<(Vec<Call>, Handler)>>,
+    bell: Arc<Notify>,
+}
 
 impl ApiServer {
     /// Answers each call by `handler`.
     pub(crate) fn new(handler: impl FnMut(&Call) -> Answer + Send + 'static) -> Self {
-        Self(Arc::new(Mutex::new((Vec::new(), Box::new(handler)))))
+        Self {
+            asked: Arc::new(Mutex::new((Vec::new(), Box::new(handler)))),
+            bell: Arc::default(),
+        }
     }
 
     /// Answers the calls in turn; one call more is a failure.
@@ -91,18 +119,33 @@ impl ApiServer {
     }
 
     pub(crate) fn calls(&self) -> Vec<Call> {
-        self.0.lock().expect("no test panics in it").0.clone()
+        self.asked.lock().expect("no test panics in it").0.clone()
+    }
+
+    /// Waits until a call like that has come.
+    pub(crate) async fn hears(&self, like: impl Fn(&Call) -> bool) -> Call {
+        let found = async {
+            loop {
+                if let Some(call) = self.calls().into_iter().find(&like) {
+                    return call;
+                }
+                self.bell.notified().await;
+            }
+        };
+        let found = tokio::time::timeout(PATIENCE, found).await;
+        found.unwrap_or_else(|_| panic!("no such call: {:?}", self.calls()))
     }
 
     pub(crate) fn client(&self) -> Client {
-        let shared = Arc::clone(&self.0);
+        let server = self.clone();
         let service = service_fn(move |request: Request<Body>| {
-            let shared = Arc::clone(&shared);
+            let server = server.clone();
             async move {
                 let call = call_of(request).await;
-                let mut shared = shared.lock().expect("no test panics in it");
-                let (code, answer) = (shared.1)(&call);
-                shared.0.push(call);
+                let (code, answer) = server.answer(call);
+                if code == HANGS {
+                    std::future::pending::<()>().await;
+                }
                 let body = Body::from(answer.to_string().into_bytes());
                 let answer = Response::builder().status(code).body(body);
                 Ok::<_, Infallible>(answer.expect("a valid answer"))
@@ -110,6 +153,49 @@ impl ApiServer {
         });
         Client::new(service, "wasmfn")
     }
+
+    fn answer(&self, call: Call) -> Answer {
+        let mut asked = self.asked.lock().expect("no test panics in it");
+        let answer = (asked.1)(&call);
+        asked.0.push(call);
+        self.bell.notify_one();
+        answer
+    }
+}
+
+/// All that reconciles and the scaler share, with empty caches and their writing ends.
+pub(crate) fn context(server: &ApiServer) -> (Arc<Context>, Writers) {
+    let (caches, writers) = caches();
+    let caches = Arc::new(caches);
+    let functions = Arc::new(Wakes::default());
+    let namespaces = Arc::new(Wakes::default());
+    let config = config("");
+    let reporter = Reporter {
+        controller: "wasmfn-operator".into(),
+        instance: Some("pod".into()),
+    };
+    let context = Context {
+        client: server.client(),
+        hosts: HostTables::new(config.hosts.clone()),
+        config,
+        namespace: "wasmfn".into(),
+        master_key: master_key(),
+        applier: Applier::new(server.client(), Arc::clone(&caches)),
+        caches,
+        knowledge: Arc::new(Knowledge::new(
+            Arc::clone(&functions),
+            Arc::clone(&namespaces),
+        )),
+        functions,
+        namespaces,
+        removal: Notify::new(),
+        pacing: Pacing::default(),
+        recent: Recent::default(),
+        backoff: Backoff::default(),
+        recorder: Recorder::new(server.client(), reporter),
+        metrics: Metrics::new(),
+    };
+    (Arc::new(context), writers)
 }
 
 async fn call_of(request: Request<Body>) -> Call {

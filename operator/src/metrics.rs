@@ -16,6 +16,8 @@ use prometheus_client::{
     registry::Registry,
 };
 
+use crate::scale::ScaleMetrics;
+
 /// Names an outcome, error or cause by one word of a fixed set.
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 pub struct Word {
@@ -29,7 +31,8 @@ pub struct Metrics {
     reconciles: Family<Word, Counter>,
     reconcile_seconds: Histogram,
     status_writes: Counter,
-    scale_writes: Family<Word, Counter>,
+    /// What the scaler counts.
+    pub scale: ScaleMetrics,
     removed: Counter,
     leader: Gauge,
     followed: Gauge,
@@ -50,7 +53,6 @@ impl Metrics {
         let reconciles = Family::default();
         let reconcile_seconds = Histogram::new(exponential_buckets(0.001, 2.0, 14));
         let status_writes = Counter::default();
-        let scale_writes = Family::default();
         let removed = Counter::default();
         let leader = Gauge::default();
         let followed = Gauge::default();
@@ -69,11 +71,7 @@ impl Metrics {
             "Writes of a function's status",
             status_writes.clone(),
         );
-        registry.register(
-            "scale_writes",
-            "Writes of replicas by what asked for them",
-            scale_writes.clone(),
-        );
+        let scale = ScaleMetrics::register(&mut registry);
         registry.register(
             "removed_objects",
             "Objects that were needed no more",
@@ -89,7 +87,7 @@ impl Metrics {
             reconciles,
             reconcile_seconds,
             status_writes,
-            scale_writes,
+            scale,
             removed,
             leader,
             followed,
@@ -106,11 +104,6 @@ impl Metrics {
     /// A status was written.
     pub fn status_written(&self) {
         self.status_writes.inc();
-    }
-
-    /// `replicas` was written.
-    pub fn scaled(&self, cause: &'static str) {
-        self.scale_writes.get_or_create(&Word { what: cause }).inc();
     }
 
     /// An object was removed.
@@ -151,7 +144,7 @@ mod tests {
     fn counts_show_up_in_the_text() {
         let metrics = Metrics::new();
         metrics.reconciled("Ok", Duration::from_millis(3));
-        metrics.scaled("Demand");
+        metrics.scale.wrote("Demand", Duration::from_millis(3));
         metrics.leads();
         metrics.follows(3);
         let text = metrics.text().unwrap();

@@ -32,7 +32,8 @@ use crate::{
     metrics::Metrics,
     news::News,
     reconcile::{self, Applier, Pacing, Recent},
-    remove, scale,
+    remove,
+    scale::Scaler,
     wake::Wakes,
 };
 
@@ -146,14 +147,19 @@ async fn lead(
     context.caches.ready().await;
     health.ready();
     tracing::info!("the caches are filled");
-    candidate.acquire().await;
+    let mut scaler = Scaler::new(Arc::clone(context));
+    tokio::select! {
+        () = candidate.acquire() => {}
+        // Whoever takes over decides from knowledge.
+        () = scaler.watch() => return Err(RunError::Ended),
+    }
     context.metrics.leads();
     tracing::info!("this operator leads");
     context.functions.wake_all(context.caches.function_keys());
     tokio::select! {
         lost = candidate.hold() => Err(lost.into()),
         () = reconcile_all(context) => Err(RunError::Ended),
-        () = scale::run(Arc::clone(context)) => Err(RunError::Ended),
+        () = scaler.run() => Err(RunError::Ended),
         () = remove::run(Arc::clone(context)) => Err(RunError::Ended),
     }
 }

@@ -6,8 +6,8 @@ use std::{
 use wasmfn_crds::hosts::FunctionKey;
 use wasmfn_report::{GatewayFunction, GatewayLine};
 
-/// A gateway that has said nothing for this long while its pod is not ready either is taken to
-/// hold no requests any more.
+/// A gateway that says nothing is taken to hold no requests any more once its pod has not been ready
+/// for this long either.
 const LOST_AFTER: Duration = Duration::from_secs(120);
 
 /// Most functions that one gateway is believed to know.
@@ -18,33 +18,53 @@ const MOST_FUNCTIONS: usize = 200_000;
 pub struct GatewayView {
     /// It has told a full picture.
     pub synced: bool,
-    /// Its pod is ready, as the API server tells it.
-    pub ready: bool,
-    silent_since: Option<Instant>,
+    /// Since when its pod has not been ready, as the API server tells it.
+    unready_since: Option<Instant>,
+    silent: bool,
     functions: BTreeMap<FunctionKey, GatewayFunction>,
     mentioned: Option<BTreeSet<FunctionKey>>,
 }
 
 impl GatewayView {
+    /// Its pod is there, ready or not.
+    pub fn seen(&mut self, ready: bool, now: Instant) {
+        if ready {
+            self.unready_since = None;
+        } else {
+            self.unready_since.get_or_insert(now);
+        }
+    }
+
     /// A stream was opened: a full picture follows.
     pub fn opened(&mut self) {
-        self.silent_since = None;
         self.mentioned = Some(BTreeSet::new());
     }
 
     /// The stream has ended; the counts stay.
-    pub fn closed(&mut self, now: Instant) {
-        self.silent_since.get_or_insert(now);
+    pub fn closed(&mut self) {
+        self.silent = true;
         self.mentioned = None;
+    }
+
+    /// Its pod takes requests.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.unready_since.is_none()
+    }
+
+    /// Its counts mean something, but nobody knows whether they still are so.
+    #[must_use]
+    pub fn is_silent(&self, now: Instant) -> bool {
+        self.silent && self.synced && self.counts(now)
     }
 
     /// Whether its counts still mean anything.
     #[must_use]
     pub fn counts(&self, now: Instant) -> bool {
-        let silent = self
-            .silent_since
+        let lost = self
+            .unready_since
             .is_some_and(|since| now.saturating_duration_since(since) >= LOST_AFTER);
-        !silent || self.ready
+        !(self.silent && lost)
     }
 
     /// Takes in a line; says whose demand it changes.
@@ -53,6 +73,7 @@ impl GatewayView {
             GatewayLine::Function(line) => self.take_function(line),
             GatewayLine::Synced => {
                 self.synced = true;
+                self.silent = false;
                 self.forget_unmentioned()
             }
             GatewayLine::Gateway { .. } | GatewayLine::Heartbeat | GatewayLine::Unknown => {
@@ -63,13 +84,13 @@ impl GatewayView {
 
     /// Requests in flight and waiting for a function.
     #[must_use]
-    pub fn demand(&self, function: &FunctionKey, uid: &str) -> u64 {
-        self.functions.get(function).map_or(0, |line| {
+    pub fn demand(&self, function: &FunctionKey, uid: &str) -> (u64, u64) {
+        self.functions.get(function).map_or((0, 0), |line| {
             let spoken_of = &line.function.uid;
             if spoken_of.is_empty() || uid.is_empty() || spoken_of == uid {
-                u64::from(line.in_flight) + u64::from(line.queued)
+                (u64::from(line.in_flight), u64::from(line.queued))
             } else {
-                0
+                (0, 0)
             }
         })
     }

@@ -27,10 +27,20 @@ pub struct PodId {
 /// Demand for a function over all gateways.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Demand {
-    /// Requests in flight and waiting.
-    pub requests: u64,
+    /// Requests that were passed on to pods.
+    pub in_flight: u64,
+    /// Requests that wait.
+    pub queued: u64,
     /// When there last were any, as far as was heard; now, while there are some.
     pub last: Option<Instant>,
+}
+
+impl Demand {
+    /// Requests in flight and waiting.
+    #[must_use]
+    pub const fn requests(&self) -> u64 {
+        self.in_flight + self.queued
+    }
 }
 
 /// All that runtime pods and gateways have said, and who is to look at it.
@@ -76,12 +86,17 @@ impl Knowledge {
 
     /// A runtime pod said something.
     pub fn runtime_said(&self, pod: &PodId, line: RuntimeLine) {
+        // Numbers that move with every request are news to the scaler alone.
+        let tells_load = matches!(line, RuntimeLine::Pod(_) | RuntimeLine::Function(_));
         let changed = {
             let mut said = self.lock();
             said.lines += 1;
             let order = said.lines;
             said.runtime(pod).take(line, order)
         };
+        if tells_load {
+            self.namespaces.wake(pod.namespace.clone());
+        }
         self.look_at(changed);
     }
 
@@ -94,7 +109,10 @@ impl Knowledge {
     /// A gateway is there, ready or not.
     pub fn gateway_seen(&self, pod: &PodId, ready: bool, now: Instant) {
         let mut said = self.lock();
-        said.gateways.entry(pod.clone()).or_default().ready = ready;
+        said.gateways
+            .entry(pod.clone())
+            .or_default()
+            .seen(ready, now);
         self.note_known(&mut said, now);
     }
 
@@ -106,9 +124,9 @@ impl Knowledge {
     }
 
     /// A gateway's stream has ended.
-    pub fn gateway_closed(&self, pod: &PodId, now: Instant) {
+    pub fn gateway_closed(&self, pod: &PodId) {
         if let Some(view) = self.lock().gateways.get_mut(pod) {
-            view.closed(now);
+            view.closed();
         }
     }
 
@@ -135,7 +153,7 @@ impl Knowledge {
         };
         let held: Vec<FunctionKey> = view
             .functions()
-            .filter(|key| view.demand(key, "") > 0)
+            .filter(|key| view.demand(key, "") != (0, 0))
             .cloned()
             .collect();
         for key in &held {
@@ -161,19 +179,25 @@ impl Knowledge {
     #[must_use]
     pub fn demand(&self, function: &FunctionKey, uid: &str, now: Instant) -> Demand {
         let said = self.lock();
-        let requests = said.demand(function, uid, now);
-        let last = if requests > 0 {
+        let (in_flight, queued) = said.demand(function, uid, now);
+        let last = if in_flight + queued > 0 {
             Some(now)
         } else {
             said.last_demand.get(function).copied()
         };
-        Demand { requests, last }
+        Demand {
+            in_flight,
+            queued,
+            last,
+        }
     }
 
-    /// Since when the demand at every gateway has been known; unset while it is not.
+    /// Since when every gateway has told its full picture; unset while one has not, or is silent.
     #[must_use]
-    pub fn demand_known_since(&self) -> Option<Instant> {
-        self.lock().demand_known_since
+    pub fn demand_known_since(&self, now: Instant) -> Option<Instant> {
+        let said = self.lock();
+        let silent = said.gateways.values().any(|view| view.is_silent(now));
+        said.demand_known_since.filter(|_| !silent)
     }
 
     /// A function is there no more.
@@ -195,7 +219,7 @@ impl Knowledge {
         let all = said
             .gateways
             .values()
-            .all(|view| view.synced || !view.ready);
+            .all(|view| view.synced || !view.is_ready());
         let before = said.demand_known_since;
         said.demand_known_since = (any && all).then(|| before.unwrap_or(now));
         if before.is_some() != said.demand_known_since.is_some() {
@@ -222,12 +246,12 @@ impl Said {
             .or_insert_with(|| RuntimeView::new(&pod.namespace))
     }
 
-    fn demand(&self, function: &FunctionKey, uid: &str, now: Instant) -> u64 {
+    fn demand(&self, function: &FunctionKey, uid: &str, now: Instant) -> (u64, u64) {
         self.gateways
             .values()
             .filter(|view| view.counts(now))
             .map(|view| view.demand(function, uid))
-            .sum()
+            .fold((0, 0), |all, one| (all.0 + one.0, all.1 + one.1))
     }
 
     /// Notes when there was demand; says for which functions it came after a pause. That it has
@@ -235,7 +259,7 @@ impl Said {
     fn note_demand(&mut self, changed: &[FunctionKey], now: Instant) -> Vec<FunctionKey> {
         let mut began = Vec::new();
         for key in changed {
-            let demand = self.demand(key, "", now) > 0;
+            let demand = self.demand(key, "", now) != (0, 0);
             let before = self.last_demand.get(key).copied();
             if demand && before.is_none_or(|before| now - before >= PAUSE) {
                 began.push(key.clone());

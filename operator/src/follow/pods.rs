@@ -161,7 +161,7 @@ impl Followers {
                 follow(&followed, |happening| match happening {
                     Happening::Opened => knowledge.gateway_opened(&id),
                     Happening::Said(line) => knowledge.gateway_said(&id, line, Instant::now()),
-                    Happening::Closed => knowledge.gateway_closed(&id, Instant::now()),
+                    Happening::Closed => knowledge.gateway_closed(&id),
                 })
                 .await;
             }),

@@ -79,6 +79,13 @@ impl RuntimeView {
         })
     }
 
+    /// What it said last about each function.
+    pub fn reports(&self) -> impl Iterator<Item = (&FunctionKey, &RuntimeFunction)> {
+        self.functions
+            .iter()
+            .map(|(key, report)| (key, &report.line))
+    }
+
     /// All functions that it has spoken of.
     pub fn functions(&self) -> impl Iterator<Item = &FunctionKey> {
         self.functions.keys()

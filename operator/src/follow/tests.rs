@@ -174,7 +174,7 @@ fn demand_is_known_once_every_ready_gateway_has_told_its_picture() {
     let knowledge = &scene.knowledge;
     let start = Instant::now();
     assert_eq!(
-        knowledge.demand_known_since(),
+        knowledge.demand_known_since(start),
         None,
         "no gateway is no knowledge"
     );
@@ -183,18 +183,18 @@ fn demand_is_known_once_every_ready_gateway_has_told_its_picture() {
         knowledge.gateway_opened(&pod(gateway));
     }
     knowledge.gateway_said(&pod("g"), GatewayLine::Synced, start);
-    assert_eq!(knowledge.demand_known_since(), None, "one is missing");
+    assert_eq!(knowledge.demand_known_since(start), None, "one is missing");
     let later = start + Duration::from_secs(1);
     knowledge.gateway_said(&pod("h"), GatewayLine::Synced, later);
-    assert_eq!(knowledge.demand_known_since(), Some(later));
+    assert_eq!(knowledge.demand_known_since(start), Some(later));
     knowledge.gateway_seen(&pod("new"), false, later);
     assert_eq!(
-        knowledge.demand_known_since(),
+        knowledge.demand_known_since(start),
         Some(later),
         "it takes no requests yet"
     );
     knowledge.gateway_seen(&pod("new"), true, later);
-    assert_eq!(knowledge.demand_known_since(), None);
+    assert_eq!(knowledge.demand_known_since(start), None);
 }
 
 #[test]
@@ -208,7 +208,7 @@ fn demand_is_summed_and_its_end_is_remembered() {
         knowledge.gateway_said(&pod(gateway), demand("x", 2), start);
     }
     let of = |name: &str, now| knowledge.demand(&key(name), &format!("uid-{name}"), now);
-    assert_eq!(of("x", start).requests, 4);
+    assert_eq!(of("x", start).requests(), 4);
     assert_eq!(of("y", start), Demand::default());
     assert_eq!(scene.functions.take(), [key("x")].into());
     assert_eq!(scene.namespaces.take(), ["a".to_owned()].into());
@@ -220,8 +220,8 @@ fn demand_is_summed_and_its_end_is_remembered() {
     assert_eq!(
         after,
         Demand {
-            requests: 0,
-            last: Some(end)
+            last: Some(end),
+            ..Demand::default()
         }
     );
 }
@@ -234,8 +234,8 @@ fn a_silent_gateway_keeps_its_counts_until_its_pod_is_gone_or_long_unready() {
     knowledge.gateway_seen(&pod("g"), true, start);
     knowledge.gateway_opened(&pod("g"));
     knowledge.gateway_said(&pod("g"), demand("x", 2), start);
-    knowledge.gateway_closed(&pod("g"), start);
-    let requests = |now| knowledge.demand(&key("x"), "uid-x", now).requests;
+    knowledge.gateway_closed(&pod("g"));
+    let requests = |now| knowledge.demand(&key("x"), "uid-x", now).requests();
     let long = start + Duration::from_secs(600);
     assert_eq!(requests(long), 2, "its pod is ready");
     knowledge.gateway_seen(&pod("g"), false, start);
@@ -247,8 +247,8 @@ fn a_silent_gateway_keeps_its_counts_until_its_pod_is_gone_or_long_unready() {
     assert_eq!(
         after,
         Demand {
-            requests: 0,
-            last: Some(long)
+            last: Some(long),
+            ..Demand::default()
         }
     );
 }

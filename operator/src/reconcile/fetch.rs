@@ -101,7 +101,7 @@ fn runtime_state(
     RuntimeState {
         replicas: status.and_then(|status| status.replicas).unwrap_or(0),
         ready_replicas: status.and_then(|status| status.ready_replicas).unwrap_or(0),
-        failure: deployment.as_deref().and_then(failure),
+        failure: deployment.as_deref().and_then(replica_failure),
         pods: pods
             .iter()
             .map(|pod| pod_state(context, function, uid, pod))
@@ -132,7 +132,7 @@ fn pod_state(
 }
 
 /// Why the API server makes no more pods for a deployment.
-fn failure(deployment: &Deployment) -> Option<Problem> {
+pub(crate) fn replica_failure(deployment: &Deployment) -> Option<Problem> {
     let conditions = deployment.status.as_ref()?.conditions.as_ref()?;
     let condition = conditions
         .iter()

@@ -29,6 +29,7 @@ pub(crate) use apply::label_path;
 pub use apply::{Applier, ApplyError};
 pub use build::{House, NAME_LABEL, runtime_selector};
 pub use error::ReconcileError;
+pub(crate) use fetch::replica_failure;
 pub use pacing::{Pacing, is_rolling};
 pub use recent::Recent;
 

@@ -3,23 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::api::core::v1::Pod;
-use kube::{
-    core::DeserializeGuard,
-    runtime::events::{Recorder, Reporter},
-};
+use kube::core::DeserializeGuard;
 use serde_json::{Value, json};
-use tokio::sync::Notify;
 use wasmfn_report::RuntimeLine;
 
 use super::*;
 use crate::{
-    backoff::Backoff,
-    caches::{Writers, caches},
+    caches::Writers,
     fixtures::{self, ApiServer, Call, refusal},
-    follow::Knowledge,
-    host_table::HostTables,
-    metrics::Metrics,
-    wake::Wakes,
 };
 
 struct World {
@@ -45,38 +36,9 @@ fn world(mut refuses: impl FnMut(&Call) -> Option<(u16, Value)> + Send + 'static
         object["metadata"]["resourceVersion"] = json!(version.to_string());
         (200, object)
     });
-    let (caches, writers) = caches();
-    let caches = Arc::new(caches);
-    let functions = Arc::new(Wakes::default());
-    let namespaces = Arc::new(Wakes::default());
-    let config = fixtures::config("");
-    let reporter = Reporter {
-        controller: "wasmfn-operator".into(),
-        instance: Some("pod".into()),
-    };
-    let context = Context {
-        client: server.client(),
-        hosts: HostTables::new(config.hosts.clone()),
-        config,
-        namespace: "wasmfn".into(),
-        master_key: fixtures::master_key(),
-        applier: Applier::new(server.client(), Arc::clone(&caches)),
-        caches,
-        knowledge: Arc::new(Knowledge::new(
-            Arc::clone(&functions),
-            Arc::clone(&namespaces),
-        )),
-        functions,
-        namespaces,
-        removal: Notify::new(),
-        pacing: Pacing::default(),
-        recent: Recent::default(),
-        backoff: Backoff::default(),
-        recorder: Recorder::new(server.client(), reporter),
-        metrics: Metrics::new(),
-    };
+    let (context, writers) = fixtures::context(&server);
     World {
-        context: Arc::new(context),
+        context,
         writers,
         server,
     }

@@ -1,58 +1,104 @@
 //! What the scaling decision is made from.
 
-use std::time::{Duration, Instant};
+use std::{
+    borrow::Cow,
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
 use kube::ResourceExt;
-use wasmfn_autoscale::{Function, Inputs};
+use wasmfn_autoscale::{Function, Inputs, Usage};
 use wasmfn_crds::{
     WasmFunction,
     hosts::FunctionKey,
-    names::{SHARED_RUNTIME, is_served_by, runtime_of},
+    names::{SHARED_RUNTIME, runtime_of, serving_runtime},
 };
 
+use super::usage::usage;
 use crate::{
+    caches::Guarded,
     context::Context,
     follow::Demand,
-    reconcile::observed::{is_loading, resolved},
+    reconcile::{
+        is_rolling,
+        observed::{is_loading, resolved},
+        pod,
+    },
 };
 
-pub(super) fn inputs(
-    context: &Context,
-    deployment: &Deployment,
-    current: u32,
-    now: Instant,
-) -> Inputs {
-    let namespace = deployment.namespace().unwrap_or_default();
-    let runtime = deployment.name_any();
-    let cached = context.caches.functions_of(&namespace);
-    let functions: Vec<Function> = cached
-        .iter()
-        .filter_map(|function| function.0.as_ref().ok())
-        .map(|function| context.recent.newest(function))
-        .filter(|function| is_served_by(function, &runtime))
-        .map(|function| {
+/// A namespace as the caches have it at one moment, by runtime deployment: one pass over all of it,
+/// however many deployments it has.
+pub(super) struct Namespace<'a> {
+    context: &'a Context,
+    keep_warm: u32,
+    functions: HashMap<String, Vec<Cow<'a, WasmFunction>>>,
+    pods: HashMap<String, Vec<Arc<Pod>>>,
+    /// A function that cannot be parsed may need what is there.
+    unparsable: bool,
+}
+
+impl<'a> Namespace<'a> {
+    /// `cached` are all functions of the namespace.
+    pub(super) fn new(context: &'a Context, name: &str, cached: &'a [Arc<Guarded>]) -> Self {
+        let mut functions: HashMap<String, Vec<Cow<'a, WasmFunction>>> = HashMap::new();
+        for function in cached.iter().filter_map(|guarded| guarded.0.as_ref().ok()) {
+            let function = context.recent.newest(function);
+            let (target, serving) = (runtime_of(&function), serving_runtime(&function));
+            if serving != target {
+                functions.entry(serving).or_default().push(function.clone());
+            }
+            functions.entry(target).or_default().push(function);
+        }
+        let in_namespace = context
+            .caches
+            .pods
+            .state_filter(|pod| pod.metadata.namespace.as_deref() == Some(name));
+        let mut pods: HashMap<String, Vec<Arc<Pod>>> = HashMap::new();
+        for pod in in_namespace.into_iter().filter(|pod| !pod::is_leaving(pod)) {
+            if let Some(runtime) = pod::runtime(&pod) {
+                pods.entry(runtime.to_owned()).or_default().push(pod);
+            }
+        }
+        Self {
+            context,
+            keep_warm: context.config.runtime(name).keep_warm,
+            functions,
+            pods,
+            unparsable: cached.iter().any(|guarded| guarded.0.is_err()),
+        }
+    }
+
+    /// Pods of a runtime deployment that are there to stay.
+    pub(super) fn pods(&self, runtime: &str) -> &[Arc<Pod>] {
+        self.pods.get(runtime).map_or(&[], Vec::as_slice)
+    }
+
+    /// What is known about a deployment that has `current` replicas.
+    pub(super) fn inputs(&self, deployment: &Deployment, current: u32, now: Instant) -> Inputs {
+        let runtime = deployment.name_any();
+        let knowledge = &self.context.knowledge;
+        let mut usage = usage(knowledge, self.pods(&runtime));
+        let mut collect = |function: &Cow<'_, WasmFunction>| {
             let uid = function.metadata.uid.as_deref().unwrap_or_default();
-            let key = FunctionKey::of(&function);
-            let demand = context.knowledge.demand(&key, uid, now);
-            input(&function, &runtime, current, demand)
-        })
-        .collect();
-    let keep_warm = if runtime == SHARED_RUNTIME {
-        context.config.runtime(&namespace).keep_warm
-    } else {
-        0
-    };
-    // A function that cannot be parsed may need what is there.
-    let unparsable = cached.iter().any(|function| function.0.is_err());
-    Inputs {
-        current,
-        keep_warm,
-        functions,
-        known_since: context
-            .knowledge
-            .demand_known_since()
-            .filter(|_| !unparsable),
+            let key = FunctionKey::of(function);
+            let demand = knowledge.demand(&key, uid, now);
+            let usage = usage.remove(&key).unwrap_or_default();
+            input(function, &runtime, demand, usage)
+        };
+        let functions = self.functions.get(&runtime).into_iter().flatten();
+        let shared = runtime == SHARED_RUNTIME;
+        Inputs {
+            current,
+            keep_warm: if shared { self.keep_warm } else { 0 },
+            functions: functions.map(&mut collect).collect(),
+            known_since: knowledge
+                .demand_known_since(now)
+                .filter(|_| !self.unparsable),
+            rolling: is_rolling(deployment),
+            no_capacity: super::room::problem(deployment, self.pods(&runtime)).is_some(),
+        }
     }
 }
 
@@ -61,25 +107,34 @@ pub(super) fn inputs(
 pub(super) fn input(
     function: &WasmFunction,
     runtime: &str,
-    current: u32,
     demand: Demand,
+    usage: Usage,
 ) -> Function {
     let scaling = &function.spec.scaling;
     let is_target = runtime_of(function) == runtime;
     let whole = |number: i32| u32::try_from(number).unwrap_or(0);
+    let seconds = |number: i32| Duration::from_secs(u64::from(whole(number)));
+    // A pod carries no more than its limit, whatever it is meant to.
+    let target = scaling
+        .target_concurrency
+        .min(function.spec.limits.max_concurrency);
     Function {
         fixed: function.spec.replicas.filter(|_| is_target).map(whole),
-        // A deployment that still answers while another takes over keeps what it has.
         min_replicas: if is_target {
             whole(scaling.min_replicas)
         } else {
-            current
+            0
         },
         max_replicas: whole(scaling.max_replicas),
-        idle: Duration::from_secs(u64::from(whole(scaling.idle_seconds))),
+        target_concurrency: whole(target),
+        scale_down_window: seconds(scaling.scale_down_window_seconds),
+        idle: seconds(scaling.idle_seconds),
         suspended: function.spec.suspend,
         loading: is_target && (resolved(function).is_none() || is_loading(function)),
-        demand: demand.requests,
+        hands_over: !is_target,
+        in_flight: demand.in_flight,
+        queued: demand.queued,
+        usage,
         last_demand: demand.last,
     }
 }

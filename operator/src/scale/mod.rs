@@ -1,115 +1,219 @@
 //! Scales runtime deployments. The scaler alone writes `replicas`.
+//!
+//! Whatever may change a decision wakes it: what pods and gateways say, what the API server tells,
+//! and the time at which a decision said that time alone changes it. The standby watches in the same
+//! way and writes nothing, so that it decides from knowledge once it leads.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use k8s_openapi::api::apps::v1::Deployment;
-use kube::ResourceExt;
-use wasmfn_autoscale::{Decision, decide};
+use kube::{ResourceExt, runtime::events::Event};
+use tokio::task::JoinSet;
 
+mod act;
+mod agenda;
 mod collect;
+mod deletion_cost;
+mod metrics;
+mod room;
+mod tell;
 #[cfg(test)]
 mod tests;
+mod usage;
+mod watched;
 mod write;
 
-use crate::{context::Context, telemetry::chain};
+use crate::context::Context;
+use act::{Change, Outcome};
+use agenda::Agenda;
+use collect::Namespace;
+pub use metrics::ScaleMetrics;
+use watched::{Step, Watched};
 
-/// How often all namespaces are looked at without any reason: a net under the wakes.
+/// How often all namespaces are looked at without any reason: a net under the wakes. A history that
+/// nobody adds to for three times as long begins anew.
 const SAFETY_NET: Duration = Duration::from_secs(10);
 
-/// Scales for as long as it is polled.
-pub async fn run(context: Arc<Context>) {
-    let mut due: HashMap<String, Instant> = HashMap::new();
-    let mut written = write::Written::default();
-    let mut all_at = Instant::now();
-    loop {
-        let now = Instant::now();
-        let mut namespaces = context.namespaces.take();
-        namespaces.extend(
-            due.iter()
-                .filter(|(_, at)| **at <= now)
-                .map(|(namespace, _)| namespace.clone()),
-        );
-        if all_at <= now {
-            namespaces.extend(all_namespaces(&context));
-            all_at = now + SAFETY_NET;
+/// Whether this operator writes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Role {
+    Standby,
+    Leader,
+}
+
+/// Watches runtime deployments, and scales them.
+pub struct Scaler {
+    context: Arc<Context>,
+    agenda: Agenda,
+    all_at: Instant,
+    deployments: HashMap<String, Watched>,
+    changes: JoinSet<Option<Outcome>>,
+}
+
+impl Scaler {
+    /// Knows of no deployment yet.
+    #[must_use]
+    pub fn new(context: Arc<Context>) -> Self {
+        Self {
+            context,
+            agenda: Agenda::default(),
+            all_at: Instant::now(),
+            deployments: HashMap::new(),
+            changes: JoinSet::new(),
         }
-        for namespace in namespaces {
-            due.remove(&namespace);
-            if let Some(at) = scale_namespace(&context, &namespace, &mut written).await {
-                due.insert(namespace, at);
+    }
+
+    /// Watches for as long as it is polled, and writes nothing.
+    pub async fn watch(&mut self) {
+        self.go_on(Role::Standby).await;
+    }
+
+    /// Scales for as long as it is polled.
+    pub async fn run(&mut self) {
+        self.all_at = Instant::now();
+        self.go_on(Role::Leader).await;
+    }
+
+    async fn go_on(&mut self, role: Role) {
+        loop {
+            let now = Instant::now();
+            for namespace in self.context.namespaces.take() {
+                self.agenda.at(&namespace, now);
+            }
+            if self.all_at <= now {
+                self.look_at_all(now);
+            }
+            for namespace in self.agenda.take_due(now) {
+                self.look_at(&namespace, role, now);
+            }
+            let next = self
+                .agenda
+                .next()
+                .map_or(self.all_at, |at| at.min(self.all_at));
+            tokio::select! {
+                () = tokio::time::sleep_until(next.into()) => {}
+                () = self.context.namespaces.ring() => {}
+                Some(ended) = self.changes.join_next() => {
+                    if let Ok(Some(outcome)) = ended {
+                        self.changed(outcome);
+                    }
+                }
             }
         }
-        let next = due
-            .values()
-            .copied()
-            .min()
-            .map_or(all_at, |at| at.min(all_at));
-        let _ = tokio::time::timeout_at(next.into(), context.namespaces.ring()).await;
     }
-}
 
-fn all_namespaces(context: &Context) -> Vec<String> {
-    let deployments = context.caches.deployments.state();
-    deployments
-        .iter()
-        .filter_map(|deployment| deployment.namespace())
-        .collect()
-}
-
-/// Scales the runtime deployments of a namespace; says when to do so again without any news.
-async fn scale_namespace(
-    context: &Context,
-    namespace: &str,
-    written: &mut write::Written,
-) -> Option<Instant> {
-    let deployments = context.caches.deployments.state_filter(|deployment| {
-        deployment.metadata.namespace.as_deref() == Some(namespace)
-            && deployment.metadata.deletion_timestamp.is_none()
-    });
-    let mut again_at: Option<Instant> = None;
-    for deployment in deployments {
-        let now = Instant::now();
-        let current = written.replicas(&deployment);
-        let inputs = collect::inputs(context, &deployment, current, now);
-        let decision = decide(&inputs, now);
-        again_at = [again_at, decision.again_at].into_iter().flatten().min();
-        if decision.replicas != current
-            && let Err(error) = change(context, &deployment, current, decision, written).await
-        {
-            tracing::warn!(
-                deployment = deployment.name_any(),
-                namespace,
-                error = chain(&error),
-                "cannot scale"
-            );
-            again_at = Some(now + Duration::from_secs(1));
+    fn look_at_all(&mut self, now: Instant) {
+        self.all_at = now + SAFETY_NET;
+        let deployments = self.context.caches.deployments.state();
+        let there: HashSet<String> = deployments.iter().filter_map(|one| one.uid()).collect();
+        let metrics = &self.context.metrics.scale;
+        self.deployments.retain(|uid, watched| {
+            let stays = there.contains(uid);
+            if !stays {
+                metrics.gone(watched.deployment());
+            }
+            stays
+        });
+        let namespaces: HashSet<String> = deployments
+            .iter()
+            .filter_map(|one| one.namespace())
+            .collect();
+        self.agenda
+            .retain(|namespace| namespaces.contains(namespace));
+        for namespace in &namespaces {
+            self.agenda.at(namespace, now);
         }
     }
-    again_at
-}
 
-async fn change(
-    context: &Context,
-    deployment: &Deployment,
-    current: u32,
-    decision: Decision,
-    written: &mut write::Written,
-) -> Result<(), kube::Error> {
-    written
-        .write(&context.client, deployment, decision.replicas)
-        .await?;
-    context.metrics.scaled(decision.cause.as_str());
-    tracing::info!(
-        deployment = deployment.name_any(),
-        namespace = deployment.namespace(),
-        from = current,
-        to = decision.replicas,
-        cause = decision.cause.as_str(),
-        "scaled"
-    );
-    Ok(())
+    /// Decides on the runtime deployments of a namespace.
+    fn look_at(&mut self, name: &str, role: Role, now: Instant) {
+        let context = Arc::clone(&self.context);
+        let deployments = context.caches.deployments.state_filter(|deployment| {
+            deployment.metadata.namespace.as_deref() == Some(name)
+                && deployment.metadata.deletion_timestamp.is_none()
+        });
+        let cached = context.caches.functions_of(name);
+        let namespace = Namespace::new(&context, name, &cached);
+        for deployment in deployments {
+            if let Some(at) = self.decide(&namespace, &deployment, role, now) {
+                self.agenda.at(name, at);
+            }
+        }
+    }
+
+    /// Decides on one deployment; says when to do so again without any news.
+    fn decide(
+        &mut self,
+        namespace: &Namespace<'_>,
+        deployment: &Arc<Deployment>,
+        role: Role,
+        now: Instant,
+    ) -> Option<Instant> {
+        let (uid, pods) = (deployment.uid()?, namespace.pods(&deployment.name_any()));
+        let watched = self
+            .deployments
+            .entry(uid)
+            .or_insert_with(|| Watched::new(deployment));
+        let inputs = watched.observe(namespace, deployment, now);
+        if role == Role::Standby {
+            return None;
+        }
+        let decision = watched.decide(&inputs, now);
+        let metrics = &self.context.metrics.scale;
+        metrics.decided(deployment, inputs.current, &decision);
+        let begins_to_lack = watched.begins_to_lack(&decision);
+        let step = watched.step(&decision, inputs.current, now);
+        if begins_to_lack && let Some(problem) = room::problem(deployment, pods) {
+            tell::lacks_room(deployment, &decision, &problem);
+            self.publish(deployment, tell::no_room(&problem));
+        }
+        match step {
+            Step::Rest { until } => until,
+            Step::Change => {
+                let leaving = inputs.current.saturating_sub(decision.replicas);
+                self.carry_out(Change {
+                    deployment: Arc::clone(deployment),
+                    from: inputs.current,
+                    decision,
+                    marks: deletion_cost::marks(pods, leaving, &self.context.knowledge),
+                    decided_at: now,
+                });
+                decision.again_at
+            }
+        }
+    }
+
+    fn carry_out(&mut self, change: Change) {
+        let context = Arc::clone(&self.context);
+        self.changes
+            .spawn(async move { Some(act::carry_out(&context, change).await) });
+    }
+
+    fn publish(&mut self, deployment: &Arc<Deployment>, event: Event) {
+        let (context, deployment) = (Arc::clone(&self.context), Arc::clone(deployment));
+        self.changes.spawn(async move {
+            tell::publish(&context, &deployment, &event).await;
+            None
+        });
+    }
+
+    /// A change was carried out, or could not be: what has come up meanwhile is looked at.
+    fn changed(&mut self, outcome: Outcome) {
+        let now = Instant::now();
+        let Outcome { change, written } = outcome;
+        let uid = change.deployment.uid().unwrap_or_default();
+        if let Some(watched) = self.deployments.get_mut(&uid) {
+            watched.changed(written, now);
+        }
+        let namespace = change.deployment.namespace().unwrap_or_default();
+        self.agenda.at(&namespace, now);
+        if written.is_some() {
+            let event = tell::change(change.from, &change.decision);
+            self.publish(&change.deployment, event);
+        }
+    }
 }

@@ -1,7 +1,5 @@
 //! Writes `replicas`, and nothing else, under a field manager of its own.
 
-use std::collections::HashMap;
-
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::{
     Api, Client, ResourceExt,
@@ -10,53 +8,49 @@ use kube::{
 use serde_json::json;
 use wasmfn_crds::names::SCALE_FIELD_MANAGER;
 
-/// What was written and may not be in the caches yet: replicas and resource version, by UID.
-#[derive(Debug, Default)]
-pub(super) struct Written(HashMap<String, (u32, u64)>);
+/// What was written and may not be in the caches yet.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Written {
+    replicas: u32,
+    version: u64,
+}
 
 impl Written {
-    /// `spec.replicas` as it stands.
-    pub(super) fn replicas(&mut self, cached: &Deployment) -> u32 {
-        let uid = cached.uid().unwrap_or_default();
-        if let Some((replicas, at)) = self.0.get(&uid) {
-            if version(cached).is_some_and(|version| version < *at) {
-                return *replicas;
-            }
-            self.0.remove(&uid);
-        }
-        replicas(cached)
-    }
-
-    /// Writes `replicas`.
-    pub(super) async fn write(
-        &mut self,
-        client: &Client,
-        deployment: &Deployment,
-        replicas: u32,
-    ) -> Result<(), kube::Error> {
-        let namespace = deployment.namespace().unwrap_or_default();
-        let api: Api<Deployment> = Api::namespaced(client.clone(), &namespace);
-        // With the UID, so that a successor of the same name is not taken for this deployment.
-        let body = json!({
-            "metadata": { "uid": deployment.metadata.uid },
-            "spec": { "replicas": replicas },
-        });
-        let params = PatchParams {
-            field_manager: Some(SCALE_FIELD_MANAGER.to_owned()),
-            ..PatchParams::default()
-        };
-        let written = api
-            .patch(&deployment.name_any(), &params, &Patch::Merge(body))
-            .await?;
-        if let Some(version) = version(&written) {
-            self.0
-                .insert(deployment.uid().unwrap_or_default(), (replicas, version));
-        }
-        Ok(())
+    /// `replicas`, unless `cached` knows better.
+    pub(super) fn unless_seen(&self, cached: &Deployment) -> Option<u32> {
+        let behind = version(cached).is_some_and(|version| version < self.version);
+        behind.then_some(self.replicas)
     }
 }
 
-fn replicas(deployment: &Deployment) -> u32 {
+/// Writes `replicas`.
+///
+/// # Errors
+/// Those of the API server, and a lost connection.
+pub(super) async fn write(
+    client: &Client,
+    deployment: &Deployment,
+    replicas: u32,
+) -> Result<Option<Written>, kube::Error> {
+    let namespace = deployment.namespace().unwrap_or_default();
+    let api: Api<Deployment> = Api::namespaced(client.clone(), &namespace);
+    // With the UID, so that a successor of the same name is not taken for this deployment.
+    let body = json!({
+        "metadata": { "uid": deployment.metadata.uid },
+        "spec": { "replicas": replicas },
+    });
+    let params = PatchParams {
+        field_manager: Some(SCALE_FIELD_MANAGER.to_owned()),
+        ..PatchParams::default()
+    };
+    let written = api
+        .patch(&deployment.name_any(), &params, &Patch::Merge(body))
+        .await?;
+    Ok(version(&written).map(|version| Written { replicas, version }))
+}
+
+/// `spec.replicas` as the cache has it.
+pub(super) fn replicas(deployment: &Deployment) -> u32 {
     let wanted = deployment.spec.as_ref().and_then(|spec| spec.replicas);
     wanted.map_or(1, |replicas| u32::try_from(replicas).unwrap_or(0))
 }

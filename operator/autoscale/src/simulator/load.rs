@@ -71,15 +71,16 @@ impl Load {
         Self::new(steps.collect(), length)
     }
 
-    /// `low`, and `high` for the first `on` of each `period`.
+    /// `low`, and `high` for the last `on` of each `period`.
     #[must_use]
     pub fn pulses(low: u64, high: u64, on: Duration, period: Duration, length: Duration) -> Self {
-        let mut steps = Vec::new();
-        let mut at = Duration::ZERO;
-        while at < length {
-            steps.push((at, high));
-            steps.push((at + on, low));
-            at += period.max(Duration::from_millis(1));
+        let period = period.max(Duration::from_millis(1));
+        let mut steps = vec![(Duration::ZERO, low)];
+        let mut end = period;
+        while end < length {
+            steps.push((end.saturating_sub(on), high));
+            steps.push((end, low));
+            end += period;
         }
         Self::new(steps, length)
     }

@@ -1,16 +1,15 @@
 use std::time::Instant;
 
 use serde_json::{Value, json};
-use wasmfn_autoscale::{Cause, Inputs, decide};
+use wasmfn_autoscale::{Cause, History, Inputs, Usage, decide};
 use wasmfn_crds::WasmFunction;
 
-use super::collect::input;
+use super::super::collect::input;
 use crate::{fixtures, follow::Demand};
 
 fn function(spec: Value, status: Value) -> WasmFunction {
     fixtures::function("f", spec, status)
 }
-
 fn served_by(runtime: &str) -> Value {
     json!({
         "resolved": { "image": "r/x:1", "resolveAt": "", "digest": "d", "shortDigest": "d" },
@@ -52,7 +51,7 @@ fn what_a_function_asks_of_a_runtime_deployment() {
             function(dedicated.clone(), served_by("wasmfn-shared")),
             "wasmfn-shared",
             2,
-            Cause::MinReplicas,
+            Cause::Handover,
         ),
         (
             "what takes over starts",
@@ -67,10 +66,17 @@ fn what_a_function_asks_of_a_runtime_deployment() {
         let inputs = Inputs {
             current: 2,
             keep_warm: 0,
-            functions: vec![input(&function, runtime, 2, Demand::default())],
+            functions: vec![input(
+                &function,
+                runtime,
+                Demand::default(),
+                Usage::default(),
+            )],
             known_since: Some(now - std::time::Duration::from_secs(1800)),
+            rolling: false,
+            no_capacity: false,
         };
-        let decision = decide(&inputs, now);
+        let decision = decide(&History::default(), &inputs, now);
         assert_eq!(
             (decision.replicas, decision.cause),
             (replicas, cause),

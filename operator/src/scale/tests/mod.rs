@@ -1,0 +1,2 @@
+mod acting;
+mod inputs;
