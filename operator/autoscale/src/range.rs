@@ -50,7 +50,6 @@ impl Range {
             (inputs.keep_warm, Cause::KeepWarm),
             (handed_over(inputs), Cause::Handover),
             (loading(inputs), Cause::Loading),
-            (awake, Cause::RecentDemand),
         ]);
         let at_once = match inputs.current {
             0 => present,
@@ -61,7 +60,7 @@ impl Range {
             0 | 1 => 0,
             several => several,
         };
-        let up = highest([floor, at_once]);
+        let up = highest([floor, at_once, (awake, Cause::RecentDemand)]);
         Self {
             up,
             down: highest([up, present, (recent, Cause::RecentDemand)]),

@@ -34,14 +34,14 @@ pub fn svg(title: &str, points: &[Point]) -> String {
          <text x=\"{MARGIN}\" y=\"20\" font-size=\"14\">{title}</text>\n\
          <path d=\"M{MARGIN} {MARGIN}V{bottom}H{right}V{MARGIN}\" fill=\"none\" stroke=\"black\"/>\n"
     );
-    for (curve, colour, width) in [
-        (load, "silver", 3),
-        (ready, "seagreen", 2),
-        (desired, "crimson", 2),
-    ] {
+    let _ = writeln!(
+        svg,
+        "<path d=\"{load}V{bottom}H{MARGIN}Z\" fill=\"gainsboro\"/>"
+    );
+    for (curve, colour) in [(ready, "seagreen"), (desired, "crimson")] {
         let _ = writeln!(
             svg,
-            "<path d=\"{curve}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"{width}\"/>"
+            "<path d=\"{curve}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>"
         );
     }
     for (x, y, anchor, text) in [
