@@ -12,7 +12,7 @@ use wasmfn_crds::Reason;
 use wasmfn_report::Load;
 
 use crate::{
-    engine::{CompileError, Engine, Module},
+    engine::{CompileError, EngineSet, Module},
     function::SettingsError,
     references::MissingReference,
     registry::{Credentials, Registry, RegistryError},
@@ -75,7 +75,7 @@ type Slot = Arc<tokio::sync::Mutex<Weak<Module>>>;
 
 /// Loads modules.
 pub struct Loader {
-    engine: Arc<Engine>,
+    engines: Arc<EngineSet>,
     registry: Arc<dyn Registry>,
     store: ModuleStore,
     siblings: Option<Siblings>,
@@ -90,17 +90,17 @@ impl std::fmt::Debug for Loader {
 }
 
 impl Loader {
-    /// Modules of at most `max_bytes`, compiled by `engine` and kept in `store`.
+    /// Modules of at most `max_bytes`, compiled by `engines` and kept in `store`.
     #[must_use]
     pub fn new(
-        engine: Arc<Engine>,
+        engines: Arc<EngineSet>,
         registry: Arc<dyn Registry>,
         store: ModuleStore,
         siblings: Option<Siblings>,
         max_bytes: u64,
     ) -> Self {
         Self {
-            engine,
+            engines,
             registry,
             store,
             siblings,
@@ -140,7 +140,7 @@ impl Loader {
         progress(Load::Pulling);
         let (bytes, is_new) = self.fetch(image, digest, credentials).await?;
         progress(Load::Compiling);
-        let module = Arc::new(self.engine.compile(digest, bytes.clone()).await?);
+        let module = Arc::new(self.engines.compile(digest, bytes.clone()).await?);
         if is_new {
             // Nobody waits for the disk.
             let store = self.store.clone();

@@ -20,7 +20,7 @@ use crate::{
     admin::{self, Admin},
     budget::Budget,
     changes::Changes,
-    engine::{Engine, EngineError},
+    engine::{EngineError, EngineSet, Slots},
     function::{FunctionTable, ResolutionAuthority, Supervisor},
     loader::Loader,
     manager::Manager,
@@ -37,7 +37,8 @@ use crate::{
     tokens::Tokens,
 };
 
-/// Instances at the same time, of all functions: one for each request.
+/// Requests at the same time, of all functions. Each engine has as many slots, where the address
+/// space suffices.
 const SLOTS: u32 = 1000;
 
 /// What a runtime needs to know.
@@ -105,13 +106,13 @@ impl Runtime {
         resolver: NameResolver,
     ) -> Result<Self, StartError> {
         let budget = Budget::new(settings.memory_budget_bytes);
-        let engine = Arc::new(Engine::new(SLOTS, Arc::clone(&budget))?);
+        let engines = EngineSet::new(SLOTS, Arc::clone(&budget))?;
         let store = match &settings.module_folder {
             Some(folder) => ModuleStore::open(folder).map_err(StartError::ModuleFolder)?,
             None => ModuleStore::nowhere(),
         };
         let functions = Arc::new(FunctionTable::default());
-        let admission = Arc::new(Admission::new(budget, engine.slots()));
+        let admission = Arc::new(Admission::new(budget, Slots::new(SLOTS)));
         let runnable = Arc::new(AtomicU32::new(0));
         let metrics = Arc::new(Metrics::default());
         let picture = Arc::new(Picture {
@@ -125,7 +126,7 @@ impl Runtime {
         });
         let references = References::new(settings.references_folder);
         let loader = Loader::new(
-            Arc::clone(&engine),
+            Arc::clone(&engines),
             registry,
             store.clone(),
             settings.siblings,
@@ -145,7 +146,7 @@ impl Runtime {
         tasks.spawn(manager.run(source));
         tasks.spawn(async move { references.watch().await });
         let host = Host {
-            engine,
+            engines,
             outbound: Arc::new(Outbound::new(Arc::new(resolver), settings.own_hosts)),
             runnable,
         };

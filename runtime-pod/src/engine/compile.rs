@@ -3,14 +3,11 @@
 use std::sync::Arc;
 
 use wasmfn_crds::{ModuleKind, Reason};
-use wasmtime::{
-    Engine,
-    component::{Component, Linker},
-};
+use wasmtime::component::Component;
 use wasmtime_wasi_http::p2::bindings::ProxyPre;
 
 use super::{
-    imports,
+    Engine, EngineError, imports,
     inspect::{self, Exports},
 };
 use crate::{
@@ -47,6 +44,9 @@ pub enum CompileError {
     /// Its imports or exports have the wrong types.
     #[error("the module cannot be linked: {0:#}")]
     Link(wasmtime::Error),
+    /// There is no engine for it.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
     /// The process is going down, or compilation panicked.
     #[error("the compilation was stopped")]
     Stopped,
@@ -64,15 +64,23 @@ impl CompileError {
             Self::MissingImport(_) => Reason::MissingImport,
             Self::Invalid(_) => Reason::CompileFailed,
             Self::Link(_) => Reason::MissingImport,
-            Self::Stopped => Reason::LoadFailed,
+            Self::Engine(_) | Self::Stopped => Reason::LoadFailed,
         }
     }
+}
+
+/// How a guest is called: what its instances are made from, by kind.
+pub enum Guest {
+    /// It exports `wasi:http/incoming-handler` 0.2: its own instance for each request, which gets
+    /// the request and a place for the answer.
+    Proxy(ProxyPre<Sandbox>),
 }
 
 /// A module that is compiled and linked.
 pub struct Module {
     digest: String,
-    pre: ProxyPre<Sandbox>,
+    guest: Guest,
+    engine: Arc<Engine>,
     _code: Reservation,
 }
 
@@ -98,10 +106,16 @@ impl Module {
         ModuleKind::Component
     }
 
-    /// What instances are made from.
+    /// How it is called.
     #[must_use]
-    pub const fn pre(&self) -> &ProxyPre<Sandbox> {
-        &self.pre
+    pub const fn guest(&self) -> &Guest {
+        &self.guest
+    }
+
+    /// The engine that it was compiled for, and whose slots its instances live in.
+    #[must_use]
+    pub const fn engine(&self) -> &Arc<Engine> {
+        &self.engine
     }
 }
 
@@ -133,23 +147,24 @@ pub(super) fn refuse_foreign(bytes: &[u8]) -> Result<(), CompileError> {
 
 /// Compiles and links; blocks for as long as it takes.
 pub(super) fn compile(
-    engine: &Engine,
-    linker: &Linker<Sandbox>,
+    engine: &Arc<Engine>,
     digest: &str,
     bytes: &[u8],
     budget: &Arc<Budget>,
 ) -> Result<Module, CompileError> {
-    let component = Component::from_binary(engine, bytes).map_err(CompileError::Invalid)?;
-    match inspect::component(engine, &component) {
+    let wasmtime = engine.wasmtime();
+    let component = Component::from_binary(wasmtime, bytes).map_err(CompileError::Invalid)?;
+    match inspect::component(wasmtime, &component) {
         Exports::Handler => {}
         Exports::Known(what) => return Err(CompileError::Unsupported(what)),
         Exports::Other(exports) => return Err(CompileError::WrongExports(exports)),
     }
-    let missing = imports::missing(engine, &component);
+    let missing = imports::missing(wasmtime, &component);
     if !missing.is_empty() {
         return Err(CompileError::MissingImport(inspect::list(&missing)));
     }
-    let instance = linker
+    let instance = engine
+        .linker()
         .instantiate_pre(&component)
         .map_err(CompileError::Link)?;
     let pre = ProxyPre::new(instance).map_err(CompileError::Link)?;
@@ -158,7 +173,8 @@ pub(super) fn compile(
     let code = budget.charge(u64::try_from(code_bytes).unwrap_or(u64::MAX));
     Ok(Module {
         digest: digest.to_owned(),
-        pre,
+        guest: Guest::Proxy(pre),
+        engine: Arc::clone(engine),
         _code: code,
     })
 }

@@ -1,40 +1,40 @@
-//! Compiles modules and holds what all instances share: the wasmtime engine, its pool of slots,
+//! Compiles modules and holds what all instances share: wasmtime engines with their pools of slots,
 //! the host functions, and the clock that interrupts guests.
+//!
+//! There is an engine for each `combination` in use of WASI generation, way in which slots are made
+//! fresh (`reset`, chosen by the module's `layout`), and whether instructions are counted. The
+//! `set` makes them when they are first needed.
 
+mod combination;
 mod compile;
 mod imports;
 mod inspect;
+mod layout;
 mod pool;
+mod reset;
+mod scan;
+mod set;
 mod settings;
+mod slots;
+mod space;
 #[cfg(test)]
 mod tests;
 mod ticker;
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use tokio::sync::Semaphore;
 use wasmtime::component::Linker;
 
-pub use compile::{CompileError, Module};
-pub use ticker::Running;
+pub use combination::{Combination, Wasi};
+pub use compile::{CompileError, Guest, Module};
+pub use reset::Reset;
+pub use set::EngineSet;
+pub use slots::{Slot, Slots};
+pub use ticker::{Running, TICK};
 
-use crate::{budget::Budget, sandbox::Sandbox};
-use ticker::Ticker;
+use crate::sandbox::Sandbox;
 
-/// Modules that are compiled at the same time, so that the parts of one that cannot be split leave
-/// no core idle; the rest waits its turn.
-const COMPILATIONS: usize = 2;
-
-/// Niceness of the threads that compile: they use what serving leaves, at a quarter of its weight
-/// where it leaves nothing.
-const COMPILE_NICENESS: i32 = 5;
-
-/// Working memory of a compilation, as a multiple of the module's size. Measured: 290 to 385 MB
-/// for a component of 12.8 MB.
-const COMPILE_FACTOR: u64 = 30;
-
-/// The engine could not be made.
+/// An engine could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// Wasmtime refused the settings, or the memory could not be had.
@@ -48,93 +48,59 @@ pub enum EngineError {
     Ticker(#[source] std::io::Error),
 }
 
-/// What all guests of this process share.
+/// One wasmtime engine: its pool, and what its guests may import.
 pub struct Engine {
+    combination: Combination,
     wasmtime: wasmtime::Engine,
     linker: Linker<Sandbox>,
-    ticker: Ticker,
-    slots: u32,
-    compiling: Semaphore,
-    compilers: Arc<rayon::ThreadPool>,
-    budget: Arc<Budget>,
+    slots: Arc<Slots>,
 }
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
             .debug_struct("Engine")
+            .field("combination", &self.combination)
             .field("slots", &self.slots)
             .finish_non_exhaustive()
     }
 }
 
 impl Engine {
-    /// An engine for at most `slots` instances at the same time; fewer, where the address space
-    /// does not suffice. Code and compilation draw on `budget`.
-    ///
-    /// # Errors
-    /// [`EngineError`] if wasmtime cannot start at all.
-    pub fn new(slots: u32, budget: Arc<Budget>) -> Result<Self, EngineError> {
-        let (wasmtime, slots) = pool::engine(slots).map_err(EngineError::Start)?;
+    /// An engine for at most `slots` instances at the same time, in a pod with `memory_bytes`.
+    fn new(combination: Combination, slots: u32, memory_bytes: u64) -> Result<Self, EngineError> {
+        let (wasmtime, slots) =
+            pool::engine(combination, slots, memory_bytes).map_err(EngineError::Start)?;
         let linker = imports::linker(&wasmtime).map_err(EngineError::Start)?;
-        let ticker = Ticker::start(&wasmtime).map_err(EngineError::Ticker)?;
         Ok(Self {
+            combination,
             wasmtime,
             linker,
-            ticker,
-            slots,
-            compiling: Semaphore::new(COMPILATIONS),
-            compilers: Arc::new(compilers().map_err(EngineError::Compilers)?),
-            budget,
+            slots: Slots::new(slots),
         })
     }
 
-    /// Instances that it can hold at the same time.
+    /// What it was made for.
     #[must_use]
-    pub const fn slots(&self) -> u32 {
-        self.slots
+    pub const fn combination(&self) -> Combination {
+        self.combination
     }
 
-    /// Says that a guest runs, for as long as the result lives: only then does the clock tick.
+    /// Wasmtime's part.
     #[must_use]
-    pub fn running(&self) -> Running {
-        self.ticker.running()
+    pub const fn wasmtime(&self) -> &wasmtime::Engine {
+        &self.wasmtime
     }
 
-    /// Compiles and links a module, off the threads that serve.
-    ///
-    /// # Errors
-    /// [`CompileError`] that says what is wrong with the module.
-    pub async fn compile(&self, digest: &str, bytes: Bytes) -> Result<Module, CompileError> {
-        compile::refuse_foreign(&bytes)?;
-        let _turn = self
-            .compiling
-            .acquire()
-            .await
-            .map_err(|_| CompileError::Stopped)?;
-        let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        let _working_memory = self.budget.charge(size.saturating_mul(COMPILE_FACTOR));
-        let wasmtime = self.wasmtime.clone();
-        let linker = self.linker.clone();
-        let digest = digest.to_owned();
-        let budget = Arc::clone(&self.budget);
-        let compilers = Arc::clone(&self.compilers);
-        tokio::task::spawn_blocking(move || {
-            compilers.install(|| compile::compile(&wasmtime, &linker, &digest, &bytes, &budget))
-        })
-        .await
-        .map_err(|_| CompileError::Stopped)?
+    /// What guests may import.
+    #[must_use]
+    pub const fn linker(&self) -> &Linker<Sandbox> {
+        &self.linker
     }
-}
 
-/// Threads that compile the functions of a module side by side.
-fn compilers() -> Result<rayon::ThreadPool, rayon::ThreadPoolBuildError> {
-    rayon::ThreadPoolBuilder::new()
-        .thread_name(|index| format!("compile-{index}"))
-        .start_handler(|_| {
-            if let Err(error) = rustix::process::nice(COMPILE_NICENESS) {
-                tracing::debug!(%error, "compilation runs at the priority of serving");
-            }
-        })
-        .build()
+    /// Its instances at the same time.
+    #[must_use]
+    pub const fn slots(&self) -> &Arc<Slots> {
+        &self.slots
+    }
 }

@@ -2,12 +2,10 @@
 
 use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Result};
 
-use super::settings::settings;
+use super::{combination::Combination, settings::settings, space};
 
 /// Core instances and tables for each component instance: toolchains put several into one.
 const PARTS_PER_COMPONENT: u32 = 4;
-/// Memories for two component instances.
-const MEMORIES_PER_TWO: u32 = 3;
 
 /// Most parts of one component, so that none takes the whole pool.
 const MAX_CORE_INSTANCES: u32 = 64;
@@ -20,20 +18,24 @@ const TABLE_ELEMENTS: usize = 100_000;
 /// Size of a component's or module's own bookkeeping; as Spin has it.
 const INSTANCE_BYTES: usize = 10 << 20;
 
-/// Memory that is given back to the kernel in one go: 1.2 times the throughput of one by one.
-const DECOMMIT_BATCH: usize = 16;
-/// Part of a table that is reset by copying.
-const TABLE_KEEP_BYTES: usize = 64 << 10;
-
 /// Fewer slots than this are not worth a pool.
 const LEAST_SLOTS: u32 = 16;
 
+/// Share of the pod's memory that the unused slots of one engine may go on holding: the budget is
+/// four fifths of the pod's limit, and this comes on top.
+const WARM_SHARE: u64 = 16;
+
 /// An engine with a pool of `slots`, or of as many as can be reserved; without any pool, instances
-/// are allocated one by one, which is slower. Also says how many instances fit.
-pub(super) fn engine(slots: u32) -> Result<(Engine, u32)> {
+/// are allocated one by one, which is slower. Also says how many instances fit. `memory_bytes` is
+/// what the pod may use in all.
+pub(super) fn engine(
+    combination: Combination,
+    slots: u32,
+    memory_bytes: u64,
+) -> Result<(Engine, u32)> {
     let mut fitting = slots;
-    while fitting >= LEAST_SLOTS.min(slots) {
-        match Engine::new(&pooled(fitting)) {
+    while fitting >= LEAST_SLOTS.min(slots) && fitting > 0 {
+        match Engine::new(&pooled(combination, fitting, memory_bytes)) {
             Ok(engine) => return Ok((engine, fitting)),
             Err(error) => {
                 tracing::warn!(
@@ -46,14 +48,15 @@ pub(super) fn engine(slots: u32) -> Result<(Engine, u32)> {
         fitting /= 4;
     }
     tracing::warn!("no pool of instances can be reserved; each is allocated on its own");
-    Ok((Engine::new(&settings())?, slots))
+    Ok((Engine::new(&settings(combination))?, slots))
 }
 
-fn pooled(slots: u32) -> Config {
+fn pooled(combination: Combination, slots: u32, memory_bytes: u64) -> Config {
     let mut pool = PoolingAllocationConfig::new();
+    let warm = warm_slots(slots, memory_bytes, combination.reset.kept_bytes());
     pool.total_component_instances(slots)
         .total_core_instances(slots.saturating_mul(PARTS_PER_COMPONENT))
-        .total_memories(slots.saturating_mul(MEMORIES_PER_TWO) / 2 + 1)
+        .total_memories(space::memories(slots))
         .total_tables(slots.saturating_mul(PARTS_PER_COMPONENT))
         .total_stacks(slots)
         .max_core_instances_per_component(MAX_CORE_INSTANCES)
@@ -63,11 +66,34 @@ fn pooled(slots: u32) -> Config {
         .table_elements(TABLE_ELEMENTS)
         .max_component_instance_size(INSTANCE_BYTES)
         .max_core_instance_size(INSTANCE_BYTES)
-        // A slot that last ran the same module is cheaper; beyond this number none stays warm.
-        .max_unused_warm_slots(slots)
-        .decommit_batch_size(DECOMMIT_BATCH)
-        .table_keep_resident(TABLE_KEEP_BYTES);
-    let mut config = settings();
+        .max_unused_warm_slots(warm);
+    combination.reset.apply(&mut pool);
+    let mut config = settings(combination);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     config
+}
+
+/// Unused slots that keep the memory of the module that they ran last, and run it again at a third
+/// of the cost: all of them, as far as the pod's memory admits.
+fn warm_slots(slots: u32, memory_bytes: u64, kept_bytes: u64) -> u32 {
+    let affordable = memory_bytes / WARM_SHARE / kept_bytes.max(1);
+    u32::try_from(affordable).unwrap_or(u32::MAX).min(slots)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn warm_slots_hold_a_sixteenth_of_the_memory_at_most() {
+        let cases = [
+            (1000, 64 << 30, 1 << 20, 1000),
+            (1000, 1 << 30, 1 << 20, 64),
+            (1000, 1 << 20, 1 << 20, 0),
+            (1000, 0, 0, 0),
+        ];
+        for (slots, memory, kept, expected) in cases {
+            assert_eq!(warm_slots(slots, memory, kept), expected, "{memory}");
+        }
+    }
 }

@@ -4,6 +4,8 @@ use std::num::NonZeroUsize;
 
 use wasmtime::{Config, OptLevel};
 
+use super::combination::{Combination, Wasi};
+
 /// Stack of a guest's own code. Wasmtime's default.
 const WASM_STACK_BYTES: usize = 512 << 10;
 
@@ -14,12 +16,12 @@ const FULL_STACK_BYTES: usize = 2 << 20;
 /// Frames of a trap's backtrace that are kept for the log.
 const BACKTRACE_FRAMES: usize = 16;
 
-/// Settings but for where instances are allocated.
-pub(super) fn settings() -> Config {
+/// Settings but for where instances are allocated. Of the combination, only the way in which slots
+/// are made fresh leaves the compiled code as it is.
+pub(super) fn settings(combination: Combination) -> Config {
     let mut config = Config::new();
-    // WASI 0.2 guests need none of the machinery for concurrent calls within one instance, which
-    // costs each call up to 1.4 times (spinframework and obelisk measured the same).
-    config.concurrency_support(false);
+    config.concurrency_support(combination.wasi == Wasi::V0_3);
+    config.consume_fuel(combination.counts_instructions);
     config.epoch_interruption(true);
     config.max_wasm_stack(WASM_STACK_BYTES);
     config.async_stack_size(FULL_STACK_BYTES);

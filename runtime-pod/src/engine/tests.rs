@@ -2,19 +2,20 @@ use bytes::Bytes;
 use wasmfn_crds::Reason;
 
 use super::{imports, *};
+use crate::budget::Budget;
 
-fn engine() -> Engine {
-    Engine::new(4, Budget::new(1 << 30)).unwrap()
+fn engines() -> Arc<EngineSet> {
+    EngineSet::new(4, Budget::new(1 << 30)).unwrap()
 }
 
 async fn refused(text: &str) -> CompileError {
     let bytes = Bytes::from(wat::parse_str(text).unwrap());
-    engine().compile("sha256:0", bytes).await.unwrap_err()
+    engines().compile("sha256:0", bytes).await.unwrap_err()
 }
 
 #[tokio::test]
 async fn everything_that_is_offered_can_be_imported() {
-    let engine = engine();
+    let engine = engines().engine(Combination::plain(Reset::Small)).unwrap();
     for name in imports::offered_names() {
         let text = format!("(component (import \"{name}\" (instance)))");
         let component =
@@ -93,8 +94,39 @@ async fn what_cannot_be_called_is_refused_by_what_it_is() {
 }
 
 #[test]
+fn an_engine_is_made_once_for_each_combination() {
+    let engines = engines();
+    let small = Combination::plain(Reset::Small);
+    let first = engines.engine(small).unwrap();
+    assert!(Arc::ptr_eq(&first, &engines.engine(small).unwrap()));
+    let counting = Combination {
+        counts_instructions: true,
+        ..small
+    };
+    for other in [Combination::plain(Reset::Batch), counting] {
+        let second = engines.engine(other).unwrap();
+        assert!(!Arc::ptr_eq(&first, &second));
+        assert_eq!(second.combination(), other);
+        assert_eq!(second.slots().total(), 4);
+    }
+}
+
+#[test]
 fn an_engine_that_asks_for_too_much_makes_do_with_less() {
-    let engine = Engine::new(200_000, Budget::new(1 << 30)).unwrap();
-    assert!(engine.slots() < 200_000, "{}", engine.slots());
-    assert!(engine.slots() > 1_000, "{}", engine.slots());
+    let engines = EngineSet::new(200_000, Budget::new(1 << 30)).unwrap();
+    for reset in [Reset::Small, Reset::Batch] {
+        let engine = engines.engine(Combination::plain(reset)).unwrap();
+        let slots = engine.slots().total();
+        assert!((1_001..200_000).contains(&slots), "{slots}");
+    }
+}
+
+#[test]
+fn a_module_is_reset_by_its_layout() {
+    let engines = engines();
+    let small = "(component (core module (memory 2)))";
+    let large = "(component (core module (memory 17)))";
+    let reset = |text| engines.reset(&wat::parse_str(text).unwrap());
+    assert_eq!(reset(small), Reset::Small);
+    assert_ne!(reset(large), Reset::Small);
 }

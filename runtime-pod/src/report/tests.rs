@@ -10,6 +10,7 @@ use super::*;
 use crate::{
     budget::Budget,
     changes::Changes,
+    engine::Slots,
     function::{Function, FunctionTable},
     serve::Admission,
 };
@@ -21,7 +22,7 @@ fn picture() -> Arc<Picture> {
             runtime: "wasmfn-shared".to_owned(),
         },
         functions: Arc::new(FunctionTable::default()),
-        admission: Arc::new(Admission::new(Budget::new(1 << 30), 10)),
+        admission: Arc::new(Admission::new(Budget::new(1 << 30), Slots::new(10))),
         runnable: Arc::new(AtomicU32::new(0)),
         changes: Arc::new(Changes::default()),
         is_in_sync: false.into(),

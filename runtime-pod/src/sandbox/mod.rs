@@ -77,7 +77,7 @@ impl Sandbox {
             memory: MemoryLimit::new(version.limits().memory_bytes, reservation),
             log,
         };
-        let mut store = Store::new(version.module().pre().engine(), sandbox);
+        let mut store = Store::new(version.module().engine().wasmtime(), sandbox);
         store.limiter(|sandbox| &mut sandbox.memory);
         store.set_hostcall_fuel(HOST_CALL_BYTES);
         store.set_max_component_handles(MAX_HANDLES);

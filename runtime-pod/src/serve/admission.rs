@@ -8,11 +8,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmfn_crds::answer::Refusal;
 
 use crate::{
     budget::{Budget, Reservation},
+    engine::{Slot, Slots},
     function::{Function, InFlight, Version},
 };
 
@@ -23,8 +23,7 @@ const FULL_DURATION: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Admission {
     budget: Arc<Budget>,
-    slots: Arc<Semaphore>,
-    slot_count: u32,
+    slots: Arc<Slots>,
     started_at: Instant,
     /// Milliseconds from `started_at` to the end of the time in which the pod calls itself full.
     full_until: AtomicU64,
@@ -43,17 +42,17 @@ pub(super) struct Admitted {
 #[derive(Debug)]
 pub(super) struct Permit {
     _in_flight: InFlight,
-    _slot: OwnedSemaphorePermit,
+    /// One of the process, and one of the engine.
+    _slots: [Slot; 2],
 }
 
 impl Admission {
     /// At most `slots` requests at the same time, with memory of `budget`.
     #[must_use]
-    pub fn new(budget: Arc<Budget>, slots: u32) -> Self {
+    pub fn new(budget: Arc<Budget>, slots: Arc<Slots>) -> Self {
         Self {
             budget,
-            slots: Arc::new(Semaphore::new(slots as usize)),
-            slot_count: slots,
+            slots,
             started_at: Instant::now(),
             full_until: AtomicU64::new(0),
         }
@@ -71,9 +70,8 @@ impl Admission {
         let in_flight = function
             .enter(version.limits().max_concurrency)
             .ok_or(Refusal::Full)?;
-        let slot = Arc::clone(&self.slots)
-            .try_acquire_owned()
-            .map_err(|_| self.refuse_full())?;
+        let slot = |slots: &Arc<Slots>| slots.take().ok_or_else(|| self.refuse_full());
+        let slots = [slot(&self.slots)?, slot(version.module().engine().slots())?];
         let expected = function.expected_bytes().min(version.limits().memory_bytes);
         let reservation = self
             .budget
@@ -84,7 +82,7 @@ impl Admission {
             reservation,
             permit: Arc::new(Permit {
                 _in_flight: in_flight,
-                _slot: slot,
+                _slots: slots,
             }),
         })
     }
@@ -106,8 +104,7 @@ impl Admission {
     /// Requests in flight, of all functions.
     #[must_use]
     pub fn in_flight(&self) -> u32 {
-        let free = u32::try_from(self.slots.available_permits()).unwrap_or(u32::MAX);
-        self.slot_count.saturating_sub(free)
+        self.slots.used()
     }
 
     /// The memory budget.

@@ -29,7 +29,7 @@ use super::{
     meter::{Metered, OutOfCpu},
 };
 use crate::{
-    engine::Engine,
+    engine::{EngineSet, Guest as Kind},
     function::{Function, Version},
     sandbox::{Exceeded, Outbound, RequestId, Sandbox},
 };
@@ -41,7 +41,7 @@ type Said = Result<Response<HyperOutgoingBody>, ErrorCode>;
 #[derive(Clone, Debug)]
 pub struct Host {
     /// Where instances live.
-    pub engine: Arc<Engine>,
+    pub engines: Arc<EngineSet>,
     /// What sends their requests.
     pub outbound: Arc<Outbound>,
     /// How many wait for CPU right now.
@@ -149,7 +149,7 @@ impl Run {
         request: Request<AnswerBody>,
         sender: oneshot::Sender<Said>,
     ) -> Ending {
-        let _ticking = self.host.engine.running();
+        let _ticking = self.host.engines.running();
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|_| {
             Ok(UpdateDeadline::YieldCustom(
@@ -194,7 +194,7 @@ impl Run {
         let http = &mut sandbox.http();
         let request = http.new_incoming_request(Scheme::Http, request)?;
         let answer = http.new_response_outparam(sender)?;
-        let pre = self.version.module().pre();
+        let Kind::Proxy(pre) = self.version.module().guest();
         let proxy = pre.instantiate_async(&mut *store).await?;
         proxy
             .wasi_http_incoming_handler()

@@ -1,0 +1,73 @@
+//! Counts the instances of an engine against those that it has room for.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
+
+/// How many instances there may be at the same time, and how many there are.
+#[derive(Debug)]
+pub struct Slots {
+    total: u32,
+    used: AtomicU32,
+}
+
+impl Slots {
+    /// Room for `total` instances.
+    #[must_use]
+    pub fn new(total: u32) -> Arc<Self> {
+        Arc::new(Self {
+            total,
+            used: AtomicU32::new(0),
+        })
+    }
+
+    /// How many there may be.
+    #[must_use]
+    pub const fn total(&self) -> u32 {
+        self.total
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn used(&self) -> u32 {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// Takes room for one, if there is any.
+    #[must_use]
+    pub fn take(self: &Arc<Self>) -> Option<Slot> {
+        self.used
+            .try_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+                (used < self.total).then_some(used + 1)
+            })
+            .ok()
+            .map(|_| Slot(Arc::clone(self)))
+    }
+}
+
+/// Room for one instance, given back when dropped.
+#[derive(Debug)]
+pub struct Slot(Arc<Slots>);
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.used.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gives_no_more_than_there_are_and_takes_them_back() {
+        let slots = Slots::new(2);
+        let first = slots.take().unwrap();
+        let _second = slots.take().unwrap();
+        assert!(slots.take().is_none());
+        assert_eq!(slots.used(), 2);
+        drop(first);
+        assert!(slots.take().is_some());
+    }
+}
