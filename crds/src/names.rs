@@ -73,6 +73,8 @@ pub const RUNTIME_ADMIN_PORT: u16 = 8081;
 pub const RUNTIME_MODULE_PORT: u16 = 8082;
 /// Gateway: public functions, requests from outside.
 pub const GATEWAY_PUBLIC_PORT: u16 = 8080;
+/// Gateway: the same with TLS.
+pub const GATEWAY_PUBLIC_TLS_PORT: u16 = 8443;
 /// Gateway: state stream, metrics, probes.
 pub const GATEWAY_ADMIN_PORT: u16 = 8081;
 /// Gateway: all functions, requests from inside the cluster.

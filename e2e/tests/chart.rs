@@ -80,6 +80,7 @@ fn the_chart_opens_the_ports_of_the_code() {
     let gateway = chart("templates/gateway/deployment.yaml");
     for (name, port) in [
         ("public", names::GATEWAY_PUBLIC_PORT),
+        ("public-tls", names::GATEWAY_PUBLIC_TLS_PORT),
         ("admin", names::GATEWAY_ADMIN_PORT),
         ("cluster", names::GATEWAY_CLUSTER_PORT),
     ] {

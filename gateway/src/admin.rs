@@ -58,7 +58,7 @@ async fn ready(State(admin): State<Admin>) -> (StatusCode, &'static str) {
 }
 
 async fn text(State(admin): State<Admin>) -> Response {
-    match metrics::text(&admin.gateway.metrics, &admin.gateway.world) {
+    match metrics::text(&admin.gateway) {
         Ok(text) => (
             [(
                 header::CONTENT_TYPE,

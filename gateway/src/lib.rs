@@ -11,6 +11,7 @@
 pub mod admin;
 pub mod answer;
 pub mod balance;
+pub mod client;
 pub mod command;
 pub mod config;
 pub mod counts;

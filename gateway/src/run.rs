@@ -11,16 +11,20 @@ use thiserror::Error;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
-    sync::Semaphore,
 };
-use wasmfn_crds::names::{GATEWAY_ADMIN_PORT, GATEWAY_CLUSTER_PORT, GATEWAY_PUBLIC_PORT};
+use wasmfn_crds::names::{
+    GATEWAY_ADMIN_PORT, GATEWAY_CLUSTER_PORT, GATEWAY_PUBLIC_PORT, GATEWAY_PUBLIC_TLS_PORT,
+};
 
 use crate::{
     admin::{self, Admin},
     command::Serve,
     config::{Config, ConfigError},
     drain,
-    listener::Door,
+    listener::{
+        Door, Intake, Rules,
+        tls::{Certificate, CertificateError},
+    },
     proxy::Gateway,
     routes::Entrance,
     token::{TokenError, Tokens},
@@ -43,6 +47,9 @@ pub enum RunError {
     /// The master key.
     #[error(transparent)]
     Token(#[from] TokenError),
+    /// The certificate.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
     /// The API server's address and credentials.
     #[error("cannot find out how to reach the API server")]
     Cluster(#[source] Box<kube::Error>),
@@ -67,6 +74,11 @@ pub enum RunError {
 pub async fn run(arguments: Serve) -> Result<(), RunError> {
     let config = Config::read(&arguments.config)?;
     let tokens = Arc::new(Tokens::read(&arguments.master_key)?);
+    let rules = Rules::from(&config);
+    let certificate = match &config.tls {
+        Some(tls) => Some(Arc::new(Certificate::read(&tls.directory)?)),
+        None => None,
+    };
     let world = Arc::new(World::new(config.hosts));
     let gateway = Arc::new(Gateway::new(
         world.clone(),
@@ -76,29 +88,44 @@ pub async fn run(arguments: Serve) -> Result<(), RunError> {
     let client = client()
         .await
         .map_err(|error| RunError::Cluster(Box::new(error)))?;
-    let permits = Arc::new(Semaphore::new(config.limits.max_connections));
-    let mut doors = Vec::new();
-    for (entrance, port) in [
-        (Entrance::Public, GATEWAY_PUBLIC_PORT),
-        (Entrance::Cluster, GATEWAY_CLUSTER_PORT),
-    ] {
-        doors.push(Door {
-            entrance,
-            listener: listen(port)?,
-            gateway: gateway.clone(),
-            permits: permits.clone(),
-        });
-    }
+    let doors = open_doors(&Intake::new(gateway.clone(), rules), certificate.as_ref())?;
     let stop = told_to_go()?;
     let admin = serve_admin(&arguments, &gateway)?;
     tokio::spawn(watch::functions(client.clone(), world.clone()));
     tokio::spawn(watch::endpoints(client, world));
     tokio::spawn(follow(tokens, arguments.master_key));
+    if let Some(certificate) = certificate {
+        tokio::spawn(async move { certificate.follow().await });
+    }
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "serving");
     let lag = Duration::from_secs(config.drain_seconds);
     drain::serve_until(doors, gateway, stop, lag).await;
     admin.abort();
     Ok(())
+}
+
+/// The doors for clients outside, with TLS where there is a certificate, and inside.
+fn open_doors(
+    intake: &Arc<Intake>,
+    certificate: Option<&Arc<Certificate>>,
+) -> Result<Vec<Door>, RunError> {
+    let door = |entrance, port, tls| {
+        Ok::<_, RunError>(Door {
+            entrance,
+            listener: listen(port)?,
+            tls,
+            intake: intake.clone(),
+        })
+    };
+    let mut doors = vec![
+        door(Entrance::Public, GATEWAY_PUBLIC_PORT, None)?,
+        door(Entrance::Cluster, GATEWAY_CLUSTER_PORT, None)?,
+    ];
+    if let Some(certificate) = certificate {
+        let tls = Some(certificate.config()?);
+        doors.push(door(Entrance::Public, GATEWAY_PUBLIC_TLS_PORT, tls)?);
+    }
+    Ok(doors)
 }
 
 fn serve_admin(

@@ -29,6 +29,8 @@ impl Collector for Collected {
         let mut functions: Vec<&Arc<Function>> = routes.functions().collect();
         functions.sort_by(|left, right| left.id.cmp(&right.id));
         self.unrouted(&mut encoder)?;
+        self.faults(&mut encoder)?;
+        self.answers(&mut encoder)?;
         requests(&mut encoder, &functions)?;
         gauge(
             &mut encoder,
@@ -65,6 +67,44 @@ impl Collected {
         }
         Ok(())
     }
+
+    fn faults(&self, encoder: &mut DescriptorEncoder) -> Result<(), Error> {
+        let faults = self
+            .metrics
+            .faults
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let help = "Clients refused or cut off for what they did on their connection";
+        let mut family = encoder.encode_descriptor("faults", help, None, MetricType::Counter)?;
+        for ((entrance, fault), count) in faults {
+            family
+                .encode_family(&[("entrance", entrance), ("reason", fault.as_str())])?
+                .encode_counter(&count, NONE)?;
+        }
+        Ok(())
+    }
+
+    fn answers(&self, encoder: &mut DescriptorEncoder) -> Result<(), Error> {
+        let help = "From the head of a request to the last byte that its client took, by who \
+                    answered and the class of status";
+        let mut family = encoder.encode_descriptor(
+            "answer_duration",
+            help,
+            Some(&Unit::Seconds),
+            MetricType::Histogram,
+        )?;
+        let answers = self
+            .metrics
+            .answers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        for (outcome, durations) in answers {
+            durations.encode(family.encode_family(&outcome.labels())?)?;
+        }
+        Ok(())
+    }
 }
 
 fn requests(encoder: &mut DescriptorEncoder, functions: &[&Arc<Function>]) -> Result<(), Error> {
@@ -96,6 +136,10 @@ fn gauge(
 ) -> Result<(), Error> {
     let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
     for function in functions {
+        // A function that nobody has called costs no series.
+        if !function.counts.ever_counted() {
+            continue;
+        }
         family
             .encode_family(&labels(function))?
             .encode_gauge(&i64::from(value(function)))?;

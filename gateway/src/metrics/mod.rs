@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use prometheus_client::{
@@ -15,11 +15,16 @@ use prometheus_client::{
 use wasmfn_crds::answer::AnswerReason;
 
 use crate::{
+    proxy::Gateway,
     routes::{Entrance, Function},
-    world::World,
 };
 
 mod collect;
+mod fault;
+mod outcome;
+
+pub use fault::Fault;
+pub use outcome::Outcome;
 
 /// Upper bounds of the histogram of durations, in seconds.
 const BUCKETS_SECONDS: [f64; 14] = [
@@ -27,12 +32,12 @@ const BUCKETS_SECONDS: [f64; 14] = [
 ];
 
 /// First digit of a status, and wasmfn's reason if it was wasmfn that answered.
-type Outcome = (u16, String);
+type Answered = (u16, String);
 
 /// What became of one function's requests.
 #[derive(Debug)]
 pub struct FunctionMetrics {
-    answers: Mutex<BTreeMap<Outcome, u64>>,
+    answers: Mutex<BTreeMap<Answered, u64>>,
     duration: Histogram,
 }
 
@@ -53,7 +58,7 @@ impl FunctionMetrics {
         *answers.entry(outcome).or_default() += 1;
     }
 
-    fn answers(&self) -> BTreeMap<Outcome, u64> {
+    fn answers(&self) -> BTreeMap<Answered, u64> {
         self.answers
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -92,12 +97,32 @@ impl Drop for Timing {
     }
 }
 
+/// A connection of a client, counted until this is dropped.
+#[derive(Debug)]
+pub struct Connected(Arc<GatewayMetrics>);
+
+impl Connected {
+    /// One more.
+    #[must_use]
+    pub fn new(metrics: Arc<GatewayMetrics>) -> Self {
+        metrics.connections.inc();
+        Self(metrics)
+    }
+}
+
+impl Drop for Connected {
+    fn drop(&mut self) {
+        self.0.connections.dec();
+    }
+}
+
 /// What has happened at the gateway as a whole.
 #[derive(Debug, Default)]
 pub struct GatewayMetrics {
-    /// Connections of clients.
-    pub connections: Gauge,
+    connections: Gauge,
     unrouted: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
+    faults: Mutex<BTreeMap<(&'static str, Fault), u64>>,
+    answers: Mutex<BTreeMap<Outcome, Histogram>>,
 }
 
 impl GatewayMetrics {
@@ -108,22 +133,60 @@ impl GatewayMetrics {
             .entry((entrance.as_str(), reason.as_str()))
             .or_default() += 1;
     }
+
+    /// How many connections there are.
+    #[must_use]
+    pub fn connections(&self) -> i64 {
+        self.connections.get()
+    }
+
+    /// A client was refused or cut off.
+    pub fn fault(&self, entrance: Entrance, fault: Fault) {
+        let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        *faults.entry((entrance.as_str(), fault)).or_default() += 1;
+    }
+
+    /// How often that has happened.
+    #[must_use]
+    pub fn faults(&self, entrance: Entrance, fault: Fault) -> u64 {
+        let faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
+        faults
+            .get(&(entrance.as_str(), fault))
+            .copied()
+            .unwrap_or_default()
+    }
+
+    /// A request has come to its end, so long after its head.
+    pub fn answered(&self, outcome: Outcome, took: Duration) {
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        answers
+            .entry(outcome)
+            .or_insert_with(|| Histogram::new(BUCKETS_SECONDS))
+            .observe(took.as_secs_f64());
+    }
 }
 
 /// All metrics as `OpenMetrics` text.
 ///
 /// # Errors
 /// Only if a collector fails to write, which ours do not.
-pub fn text(metrics: &Arc<GatewayMetrics>, world: &Arc<World>) -> Result<String, std::fmt::Error> {
+pub fn text(gateway: &Gateway) -> Result<String, std::fmt::Error> {
     let mut registry = Registry::with_prefix("wasmfn_gateway");
     registry.register(
         "connections",
         "Connections of clients",
-        metrics.connections.clone(),
+        gateway.metrics.connections.clone(),
+    );
+    let held = Gauge::<i64>::default();
+    held.set(i64::try_from(gateway.held_bytes()).unwrap_or(i64::MAX));
+    registry.register(
+        "held_bytes",
+        "Bytes set aside for bodies of requests that another pod may have to get",
+        held,
     );
     registry.register_collector(Box::new(collect::Collected {
-        metrics: metrics.clone(),
-        world: world.clone(),
+        metrics: gateway.metrics.clone(),
+        world: gateway.world.clone(),
     }));
     let mut text = String::new();
     encode(&mut text, &registry)?;

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use http::{
-    HeaderMap, Method, Version, header,
+    HeaderMap, HeaderValue, Method, Version, header,
     request::Parts,
     uri::{Authority, Scheme},
 };
@@ -34,17 +34,49 @@ pub fn check(parts: &Parts) -> Result<Addressee, Answer> {
             "functions answer requests; upgrades and tunnels are not offered",
         ));
     }
-    if !parts.uri.path().starts_with('/') {
-        return Err(bad("the path must start with `/`"));
-    }
-    if let Some(scheme) = parts.uri.scheme()
-        && ![Scheme::HTTP, Scheme::HTTPS].contains(scheme)
-    {
-        return Err(bad("the scheme must be http or https"));
-    }
+    check_target(parts)?;
+    check_framing(&parts.headers)?;
     let authority = authority(parts)?;
     let host = host(&authority)?;
     Ok(Addressee { authority, host })
+}
+
+/// The target is a path, with a query or without. Over HTTP/2 it has a scheme and an authority
+/// besides; over HTTP/1.1 only requests to a proxy do (RFC 9112, 3.2.2), which this is not.
+fn check_target(parts: &Parts) -> Result<(), Answer> {
+    let path = parts.uri.path();
+    if let Some(scheme) = parts.uri.scheme() {
+        if parts.version < Version::HTTP_2 {
+            return Err(bad("the target must be a path, not a URL"));
+        }
+        if ![Scheme::HTTP, Scheme::HTTPS].contains(scheme) {
+            return Err(bad("the scheme must be http or https"));
+        }
+    }
+    if !path.starts_with('/') {
+        return Err(bad("the path must start with `/`"));
+    }
+    // Read as a URL, such a path names another host.
+    if path.starts_with("//") || path.contains('\\') {
+        return Err(bad("the path must not start with `//` or hold a `\\`"));
+    }
+    Ok(())
+}
+
+/// Over HTTP/1.1 the connection's guard has refused all of this; over HTTP/2, which frames bodies
+/// itself, it could still mislead a pod.
+fn check_framing(headers: &HeaderMap) -> Result<(), Answer> {
+    if headers.get_all(header::CONTENT_LENGTH).iter().count() > 1 {
+        return Err(bad("there must be one `content-length`"));
+    }
+    let expects = headers.get_all(header::EXPECT).iter();
+    if expects
+        .map(HeaderValue::as_bytes)
+        .any(|value| !value.eq_ignore_ascii_case(b"100-continue"))
+    {
+        return Err(bad("`expect` must be `100-continue`"));
+    }
+    Ok(())
 }
 
 fn bad(message: &str) -> Answer {
@@ -184,17 +216,55 @@ mod tests {
                 Request::get("/").header("host", "a").header("host", "a"),
                 Err(400),
             ),
-            (Request::get("http://a/x"), Ok("a")),
-            (Request::get("http://A:80/x").header("host", "a"), Ok("a")),
-            (Request::get("http://a/x").header("host", "b"), Err(400)),
-            (Request::get("http://u@a/x"), Err(400)),
-            (Request::get("ftp://a/x"), Err(400)),
-            (Request::options("*").header("host", "a"), Err(400)),
+            (over2("http://a/x"), Ok("a")),
+            (over2("https://A:80/x").header("host", "a"), Ok("a")),
+            (over2("http://a/x").header("host", "b"), Err(400)),
+            (over2("http://u@a/x"), Err(400)),
+            (over2("ftp://a/x"), Err(400)),
         ];
+        check_all(cases);
+    }
+
+    fn over2(target: &str) -> http::request::Builder {
+        Request::get(target).version(Version::HTTP_2)
+    }
+
+    fn check_all<const N: usize>(cases: [(http::request::Builder, Result<&str, u16>); N]) {
         for (request, expected) in cases {
             let shown = format!("{request:?}");
             assert_eq!(checked(request), expected.map(str::to_owned), "{shown}");
         }
+    }
+
+    #[test]
+    fn a_target_is_a_path_and_cannot_be_read_as_anything_else() {
+        let get = |target: &str| Request::get(target).header("host", "a");
+        check_all([
+            (get("/"), Ok("a")),
+            (get("/a//b?c=//d"), Ok("a")),
+            (get("/%2F/..%5c?\\"), Ok("a")),
+            (get("/?http://b/"), Ok("a")),
+            (get("http://a/"), Err(400)),
+            (get("//b/c"), Err(400)),
+            (get("/\\b"), Err(400)),
+            (Request::options("*").header("host", "a"), Err(400)),
+            (over2("http://a//b"), Err(400)),
+        ]);
+    }
+
+    #[test]
+    fn what_misleads_about_the_body_is_refused_over_http2_too() {
+        check_all([
+            (over2("http://a/").header("content-length", "3"), Ok("a")),
+            (
+                over2("http://a/")
+                    .header("content-length", "3")
+                    .header("content-length", "3"),
+                Err(400),
+            ),
+            (over2("http://a/").header("expect", "100-Continue"), Ok("a")),
+            (over2("http://a/").header("expect", "200-ok"), Err(400)),
+        ]);
     }
 
     #[test]

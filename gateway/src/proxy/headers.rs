@@ -1,9 +1,10 @@
 //! Headers that do not pass: those of one connection, and wasmfn's own.
 
-use std::net::IpAddr;
-
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use wasmfn_crds::names::{HEADER_PREFIX, REFUSED_HEADER};
+
+use super::forwarded;
+use crate::client::Client;
 
 /// Headers of one connection, whether `connection` names them or not (RFC 9110, 7.6.1).
 const HOP_BY_HOP: [HeaderName; 7] = [
@@ -18,12 +19,20 @@ const HOP_BY_HOP: [HeaderName; 7] = [
 /// The same, of names that have no constant.
 const HOP_BY_HOP_TOO: [&str; 2] = ["proxy-connection", "http2-settings"];
 
-const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+/// Fields that say how a message is framed, routed, or who sent it: they come too late in trailers
+/// (RFC 9110, 6.5.1).
+const NOT_IN_TRAILERS: [HeaderName; 7] = [
+    header::AUTHORIZATION,
+    header::CONTENT_ENCODING,
+    header::CONTENT_LENGTH,
+    header::CONTENT_TYPE,
+    header::COOKIE,
+    header::HOST,
+    header::TRAILER,
+];
 
 /// Makes a client's headers those that a pod gets, but for the function and the token.
-pub fn of_request(headers: &mut HeaderMap, authority: &str, peer: IpAddr) {
+pub fn of_request(headers: &mut HeaderMap, authority: &str, client: &Client) {
     let wants_trailers = wants_trailers(headers);
     drop_hop_by_hop(headers);
     drop_own(headers);
@@ -33,7 +42,7 @@ pub fn of_request(headers: &mut HeaderMap, authority: &str, peer: IpAddr) {
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
     }
     join_cookies(headers);
-    forwarded(headers, authority, peer);
+    forwarded::set(headers, authority, client);
     if let Ok(host) = HeaderValue::from_str(authority) {
         headers.insert(header::HOST, host);
     }
@@ -43,6 +52,17 @@ pub fn of_request(headers: &mut HeaderMap, authority: &str, peer: IpAddr) {
 pub fn of_response(headers: &mut HeaderMap) {
     drop_hop_by_hop(headers);
     headers.remove(REFUSED_HEADER);
+}
+
+/// Makes a client's trailers those that a pod gets. Nothing may come in by them that could not as a
+/// header.
+pub fn of_trailers(trailers: &mut HeaderMap) {
+    drop_hop_by_hop(trailers);
+    drop_own(trailers);
+    forwarded::forget(trailers);
+    for name in &NOT_IN_TRAILERS {
+        trailers.remove(name);
+    }
 }
 
 /// Whether the client takes trailers, which only the pod can then say more of.
@@ -106,32 +126,12 @@ fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-/// Appends the client to `x-forwarded-for`; says what it asked for unless a proxy in front did.
-fn forwarded(headers: &mut HeaderMap, authority: &str, peer: IpAddr) {
-    let peer = peer.to_canonical().to_string();
-    let chain: Vec<&[u8]> = headers
-        .get_all(FORWARDED_FOR)
-        .iter()
-        .map(HeaderValue::as_bytes)
-        .chain([peer.as_bytes()])
-        .collect();
-    // One line: who reads only the first must not read what a client made up.
-    let chain = HeaderValue::from_bytes(&chain.join(&b", "[..]))
-        .expect("header values and an address make a header value");
-    headers.insert(FORWARDED_FOR, chain);
-    if !headers.contains_key(FORWARDED_HOST)
-        && let Ok(host) = HeaderValue::from_str(authority)
-    {
-        headers.insert(FORWARDED_HOST, host);
-    }
-    headers
-        .entry(FORWARDED_PROTO)
-        .or_insert(HeaderValue::from_static("http"));
-}
-
 #[cfg(test)]
 mod tests {
+    use http::uri::Scheme;
+
     use super::*;
+    use crate::routes::Entrance;
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         pairs
@@ -147,7 +147,9 @@ mod tests {
 
     fn sent(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         let mut headers = headers(pairs);
-        of_request(&mut headers, "a.b:80", [192, 0, 2, 1].into());
+        let address = [192, 0, 2, 1].into();
+        let client = Client::new(Entrance::Public, address, Scheme::HTTP, &[]);
+        of_request(&mut headers, "a.b:80", &client);
         headers
     }
 
@@ -174,6 +176,7 @@ mod tests {
             names,
             [
                 "content-length",
+                "forwarded",
                 "host",
                 "te",
                 "trailer",
@@ -203,17 +206,21 @@ mod tests {
     }
 
     #[test]
-    fn proxies_in_front_are_kept_and_the_client_appended() {
-        let sent = sent(&[
+    fn trailers_bring_nothing_that_headers_may_not() {
+        let mut trailers = headers(&[
+            ("x-sum", "1"),
+            ("grpc-status", "0"),
+            ("wasmfn-function", "other"),
+            ("transfer-encoding", "chunked"),
+            ("content-length", "3"),
+            ("host", "x"),
             ("x-forwarded-for", "203.0.113.9"),
-            ("x-forwarded-for", "203.0.113.10"),
-            ("x-forwarded-proto", "https"),
-            ("x-forwarded-host", "shop.example.com"),
+            ("cookie", "a=b"),
         ]);
-        let chain: Vec<_> = sent.get_all("x-forwarded-for").iter().collect();
-        assert_eq!(chain, ["203.0.113.9, 203.0.113.10, 192.0.2.1"]);
-        assert_eq!(sent["x-forwarded-proto"], "https");
-        assert_eq!(sent["x-forwarded-host"], "shop.example.com");
+        of_trailers(&mut trailers);
+        let mut names: Vec<&str> = trailers.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["grpc-status", "x-sum"]);
     }
 
     #[test]

@@ -1,18 +1,14 @@
 //! From a client's request to its answer.
 
-use std::{
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
 };
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, header, request::Parts};
 use http_body::Body;
 use http_body_util::Full;
-use hyper::body::Incoming;
 use wasmfn_crds::{
     answer::AnswerReason,
     names::{FUNCTION_HEADER, REASON_HEADER, TOKEN_HEADER},
@@ -20,6 +16,7 @@ use wasmfn_crds::{
 
 use crate::{
     answer::Answer,
+    client::Client,
     metrics::{GatewayMetrics, Timing},
     routes::{Entrance, Route},
     token::Tokens,
@@ -27,14 +24,16 @@ use crate::{
 };
 
 pub mod body;
+pub mod correlation;
 mod dispatch;
+pub mod forwarded;
 pub mod head;
 pub mod headers;
 mod outgoing;
 mod pick;
 mod round;
 
-use body::{AnswerBody, Budget, HeldBody, linger};
+use body::{AnswerBody, BodyError, Budget, HeldBody, linger};
 use outgoing::Outgoing;
 
 /// What all requests share.
@@ -48,6 +47,7 @@ pub struct Gateway {
     pub budget: Budget,
     /// What has happened.
     pub metrics: Arc<GatewayMetrics>,
+    max_queued_bytes: usize,
     leaving: AtomicBool,
 }
 
@@ -60,6 +60,7 @@ impl Gateway {
             tokens,
             budget: Budget::new(max_queued_bytes),
             metrics: Arc::default(),
+            max_queued_bytes,
             leaving: AtomicBool::new(false),
         }
     }
@@ -75,30 +76,36 @@ impl Gateway {
         self.leaving.load(Ordering::Acquire)
     }
 
-    /// Answers a request that came in by `entrance` from `peer`.
-    pub async fn answer(
-        &self,
-        entrance: Entrance,
-        peer: SocketAddr,
-        request: Request<Incoming>,
-    ) -> Response<AnswerBody> {
+    /// Bytes that are set aside for bodies.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.max_queued_bytes.saturating_sub(self.budget.free())
+    }
+
+    /// Answers a client's request.
+    pub async fn answer<B>(&self, client: &Client, request: Request<B>) -> Response<AnswerBody>
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<BodyError>,
+    {
         let is_head = request.method() == Method::HEAD;
         let version = request.version();
-        let (parts, body) = request.into_parts();
-        let mut response = match self.route(entrance, &parts) {
+        let (mut parts, body) = request.into_parts();
+        let id = correlation::set(&mut parts.headers, rand::random);
+        let mut response = match self.route(client.entrance, &parts) {
             Ok((route, authority)) => {
-                let outgoing = self.outgoing(parts, body, &route, &authority, peer);
+                let outgoing = self.outgoing(parts, body, &route, &authority, client);
                 self.serve(route, outgoing).await
             }
             Err(answer) => {
-                self.metrics.unrouted(entrance, answer.reason);
+                self.metrics.unrouted(client.entrance, answer.reason);
                 if !parts.headers.contains_key(header::EXPECT) {
                     linger(body);
                 }
                 Err(answer)
             }
         }
-        .unwrap_or_else(|answer| own(&answer, is_head));
+        .unwrap_or_else(|answer| own(&answer, is_head, id));
         if self.is_leaving() && version < http::Version::HTTP_2 {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);
@@ -120,17 +127,21 @@ impl Gateway {
             })
     }
 
-    fn outgoing(
+    fn outgoing<B>(
         &self,
         mut parts: Parts,
-        body: Incoming,
+        body: B,
         route: &Route,
         authority: &str,
-        peer: SocketAddr,
-    ) -> Outgoing {
+        client: &Client,
+    ) -> Outgoing
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BodyError>,
+    {
         let protocol = outgoing::protocol(&parts.headers);
         let expects = parts.headers.contains_key(header::EXPECT);
-        headers::of_request(&mut parts.headers, authority, peer.ip());
+        headers::of_request(&mut parts.headers, authority, client);
         let id = &route.function.id;
         if let Ok(name) = HeaderValue::from_str(&id.name) {
             parts.headers.insert(FUNCTION_HEADER, name);
@@ -168,12 +179,15 @@ impl Gateway {
     }
 }
 
-fn own(answer: &Answer, is_head: bool) -> Response<AnswerBody> {
-    answer.response().map(|body| {
+fn own(answer: &Answer, is_head: bool, id: HeaderValue) -> Response<AnswerBody> {
+    tracing::debug!(request = ?id, reason = answer.reason.as_str(), "answered instead of a guest");
+    let mut response = answer.response().map(|body| {
         AnswerBody::Own(if is_head {
             Full::new(Bytes::new())
         } else {
             body
         })
-    })
+    });
+    response.headers_mut().insert(correlation::REQUEST_ID, id);
+    response
 }

@@ -111,10 +111,11 @@ pub(super) async fn round(
             }
             Ok(Attempt::Unreachable) => pod.note_unreachable(Instant::now()),
             Ok(Attempt::Lost) => {
-                pod.note_unreachable(Instant::now());
+                // The client's fault, and not the pod's.
                 if outgoing.has_failed() {
                     return own(AnswerReason::BadRequest, "the request broke off");
                 }
+                pod.note_unreachable(Instant::now());
                 // Once: a request that ends pods must not end them all.
                 if lost || !outgoing.is_idempotent() || !outgoing.is_whole() {
                     return own(

@@ -5,13 +5,20 @@
 )]
 
 mod admin;
+mod certificate;
 mod client;
 mod drain;
+mod floods;
+mod grpc;
 mod heads;
 mod pod;
 mod proxying;
 mod queueing;
+mod raw;
 mod retrying;
 mod rolling;
 mod setup;
+mod slow;
+mod strict;
+mod tls;
 mod watching;

@@ -1,16 +1,13 @@
 use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 
+use rustls::ServerConfig;
 use serde_json::{Value, json};
-use tokio::{
-    net::TcpListener,
-    sync::{Semaphore, oneshot},
-    task::JoinHandle,
-};
+use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 use wasmfn_crds::{WasmFunction, hosts::HostRules};
 use wasmfn_gateway::{
     drain,
     endpoints::{Address, Phase, RuntimeKey},
-    listener::Door,
+    listener::{Door, Intake, Rules},
     proxy::Gateway,
     routes::{Entrance, Function},
     token::Tokens,
@@ -24,7 +21,21 @@ pub const LAG: Duration = Duration::from_secs(1);
 /// Longer than anything here takes; what takes longer hangs.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A gateway with both its doors on loopback.
+/// Rules that no test runs into by chance.
+pub fn lenient() -> Rules {
+    Rules {
+        max_connections: 10_000,
+        max_connections_per_client: None,
+        handshake_within: PATIENCE,
+        head_within: PATIENCE,
+        body_within: PATIENCE,
+        taken_within: PATIENCE,
+        idle_after: PATIENCE,
+        trusted_proxies: Vec::new(),
+    }
+}
+
+/// A gateway with all its doors on loopback.
 pub struct Running {
     pub public: SocketAddr,
     pub cluster: SocketAddr,
@@ -36,6 +47,11 @@ pub struct Running {
 impl Running {
     /// A gateway that knows no function and no pod.
     pub async fn start() -> Self {
+        Self::start_by(lenient(), None).await
+    }
+
+    /// The same by other rules, and with TLS at its public door if there is a certificate.
+    pub async fn start_by(rules: Rules, tls: Option<Arc<ServerConfig>>) -> Self {
         let world = Arc::new(World::new(HostRules {
             domain: "localhost".into(),
             cluster_domain: "cluster.local".into(),
@@ -43,7 +59,7 @@ impl Running {
         }));
         let tokens = Arc::new(Tokens::new(KEY.to_vec()).unwrap());
         let gateway = Arc::new(Gateway::new(world, tokens, 1 << 20));
-        let permits = Arc::new(Semaphore::new(10_000));
+        let intake = Intake::new(gateway.clone(), rules);
         let mut doors = Vec::new();
         let mut addresses = Vec::new();
         for entrance in [Entrance::Public, Entrance::Cluster] {
@@ -52,8 +68,8 @@ impl Running {
             doors.push(Door {
                 entrance,
                 listener,
-                gateway: gateway.clone(),
-                permits: permits.clone(),
+                tls: tls.clone().filter(|_| entrance == Entrance::Public),
+                intake: intake.clone(),
             });
         }
         let (stop, stopped) = oneshot::channel();
@@ -76,10 +92,14 @@ impl Running {
 
     /// One function `f` in namespace `n` with these fields of its spec, and these pods.
     pub async fn serving(spec: &Value, pods: &[(SocketAddr, Phase)]) -> Self {
-        let running = Self::start().await;
-        running.functions(&[("f", spec)]);
-        running.pods(pods);
-        running
+        Self::start().await.with(spec, pods)
+    }
+
+    /// Replaces the functions by this one `f`, and its pods.
+    pub fn with(self, spec: &Value, pods: &[(SocketAddr, Phase)]) -> Self {
+        self.functions(&[("f", spec)]);
+        self.pods(pods);
+        self
     }
 
     /// Replaces all functions, each with a name and fields of its spec.
