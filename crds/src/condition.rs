@@ -17,7 +17,7 @@ pub enum ConditionType {
     Routed,
     /// Some version answers, an older one where the newest cannot load.
     Serving,
-    /// Some pods cannot load what others serve.
+    /// Some pods cannot load what others serve, or there is no room for pods that were asked for.
     Degraded,
     /// It holds memory or pods right now.
     Active,

@@ -58,7 +58,7 @@ pub fn decide(history: &History, inputs: &Inputs, now: Instant) -> Decision {
 
 /// Fewer pods, unless something speaks against it. Pods beyond all bounds leave all the same.
 fn lower(wanted: Claim, range: &Range, inputs: &Inputs) -> Claim {
-    let held = if !range.is_known() {
+    let held = if !range.is_known(inputs.current) {
         Cause::MissingData
     } else if inputs.rolling {
         Cause::Rollout

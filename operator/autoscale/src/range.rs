@@ -22,8 +22,10 @@ pub(crate) struct Range {
     present: u32,
     /// Until when the last pod is kept for those who asked a moment ago.
     awake_until: Option<Instant>,
-    /// From when on it is known well enough who asks; unset where that is no matter of time.
-    known_at: Option<Instant>,
+    /// Since when it has been known who asks.
+    known_since: Option<Instant>,
+    /// Of those of all functions.
+    longest_window: Duration,
     rises_at: Option<Instant>,
     falls_at: Option<Instant>,
     now: Instant,
@@ -67,7 +69,8 @@ impl Range {
             most: most.max(floor.0),
             present: present.0,
             awake_until,
-            known_at: known_since.map(|since| since + longest_window(&inputs.functions)),
+            known_since,
+            longest_window: longest_window(&inputs.functions),
             rises_at: history.rises_at(now),
             falls_at: history.falls_at(now),
             now,
@@ -85,9 +88,15 @@ impl Range {
         }
     }
 
-    /// Whether the demand of a full window is known.
-    pub(crate) fn is_known(&self) -> bool {
-        self.known_at.is_some_and(|at| at <= self.now)
+    /// Whether enough is known for one of so many pods to leave: the demand of a full window, which
+    /// for the last pod is its idle time, and so is seen to already.
+    pub(crate) fn is_known(&self, replicas: u32) -> bool {
+        self.known_at()
+            .is_some_and(|at| replicas <= 1 || at <= self.now)
+    }
+
+    fn known_at(&self) -> Option<Instant> {
+        Some(self.known_since? + self.longest_window)
     }
 
     /// When time alone may change what is decided, with so many pods.
@@ -95,7 +104,7 @@ impl Range {
         let rises = self.rises_at.filter(|_| self.present > replicas);
         let may_fall = replicas > self.present && !rolling;
         let falls = self.falls_at.filter(|_| may_fall);
-        let known = self.known_at.filter(|at| may_fall && *at > self.now);
+        let known = self.known_at().filter(|at| may_fall && *at > self.now);
         let changes = [rises, falls, known, self.awake_until];
         changes.into_iter().flatten().min()
     }

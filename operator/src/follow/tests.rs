@@ -254,6 +254,66 @@ fn a_silent_gateway_keeps_its_counts_until_its_pod_is_gone_or_long_unready() {
 }
 
 #[test]
+fn a_gateway_that_was_unready_for_a_moment_is_not_given_up() {
+    let scene = scene();
+    let knowledge = &scene.knowledge;
+    let start = Instant::now();
+    let after = |seconds| start + Duration::from_secs(seconds);
+    knowledge.gateway_seen(&pod("g"), true, start);
+    knowledge.gateway_opened(&pod("g"));
+    knowledge.gateway_said(&pod("g"), demand("x", 2), start);
+    knowledge.gateway_said(&pod("g"), GatewayLine::Synced, start);
+    assert_eq!(knowledge.demand_known_since(after(1)), Some(start));
+    knowledge.gateway_closed(&pod("g"));
+    assert_eq!(knowledge.demand_known_since(after(1)), None, "it is silent");
+    knowledge.gateway_seen(&pod("g"), false, after(600));
+    let requests = |now| knowledge.demand(&key("x"), "uid-x", now).requests();
+    assert_eq!(
+        requests(after(719)),
+        2,
+        "silent for long, unready for a moment"
+    );
+    assert_eq!(knowledge.demand_known_since(after(719)), None);
+    assert_eq!(requests(after(720)), 0);
+    assert_eq!(knowledge.demand_known_since(after(720)), Some(start));
+    knowledge.gateway_seen(&pod("g"), true, after(721));
+    knowledge.gateway_opened(&pod("g"));
+    assert_eq!(
+        knowledge.demand_known_since(after(721)),
+        None,
+        "its picture is not full yet"
+    );
+    knowledge.gateway_said(&pod("g"), GatewayLine::Synced, after(722));
+    assert_eq!(knowledge.demand_known_since(after(722)), Some(start));
+}
+
+#[test]
+fn how_busy_a_pod_is_wakes_the_scaler_alone() {
+    let scene = scene();
+    let knowledge = &scene.knowledge;
+    knowledge.runtime_opened(&pod("r"));
+    knowledge.runtime_said(&pod("r"), RuntimeLine::Function(function("x")));
+    scene.functions.take();
+    scene.namespaces.take();
+    for line in [
+        RuntimeLine::Function(RuntimeFunction {
+            guests_runnable: 3,
+            ..function("x")
+        }),
+        RuntimeLine::Pod(PodState {
+            full: true,
+            ..PodState::default()
+        }),
+    ] {
+        knowledge.runtime_said(&pod("r"), line);
+        assert_eq!(scene.namespaces.take(), ["a".to_owned()].into());
+    }
+    knowledge.runtime_said(&pod("r"), RuntimeLine::Heartbeat);
+    assert!(scene.namespaces.take().is_empty());
+    assert!(scene.functions.take().is_empty());
+}
+
+#[test]
 fn a_pod_that_is_gone_has_its_functions_looked_at() {
     let scene = scene();
     scene.knowledge.runtime_opened(&pod("r"));

@@ -1,7 +1,7 @@
 //! What is known about a function at one moment: the only thing that status is made from.
 
 use wasmfn_crds::{
-    WasmFunction,
+    Reason, WasmFunction,
     hosts::{FunctionKey, HostProblem},
     names::{RESOLVE_AT_ANNOTATION, runtime_of, serving_runtime},
     status::{Resolved, Serving},
@@ -77,6 +77,22 @@ impl RuntimeState {
         let of_pods = self.pods.iter().find_map(|pod| pod.trouble.as_ref());
         of_pods.or(self.failure.as_ref())
     }
+
+    /// Why pods that were asked for find no room, if so.
+    #[must_use]
+    pub fn lack_of_room(&self) -> Option<&Problem> {
+        let of_pods = self.pods.iter().filter(|pod| !pod.leaving);
+        of_pods
+            .filter_map(|pod| pod.trouble.as_ref())
+            .chain(self.failure.as_ref())
+            .find(|problem| is_about_room(problem))
+    }
+}
+
+/// Whether no node takes a pod, or the quota is used up.
+#[must_use]
+pub const fn is_about_room(problem: &Problem) -> bool {
+    matches!(problem.reason, Reason::Unschedulable | Reason::OverQuota)
 }
 
 impl Observed<'_> {

@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
-use wasmfn_crds::Reason;
 
-use crate::reconcile::{pod, replica_failure, validate::Problem};
+use crate::reconcile::{observed::is_about_room, pod, replica_failure, validate::Problem};
 
 /// Why pods that were asked for find no room, if so: no node takes them, or the quota is used up.
 pub(super) fn problem(deployment: &Deployment, pods: &[Arc<Pod>]) -> Option<Problem> {
     let unscheduled = pods.iter().filter_map(|pod| pod::trouble(pod));
-    let is_room =
-        |problem: &Problem| matches!(problem.reason, Reason::Unschedulable | Reason::OverQuota);
-    unscheduled.chain(replica_failure(deployment)).find(is_room)
+    unscheduled
+        .chain(replica_failure(deployment))
+        .find(is_about_room)
 }

@@ -160,6 +160,25 @@ fn the_last_pod_is_kept_for_its_idle_time_and_the_others_for_the_window() {
 }
 
 #[test]
+fn a_new_operator_waits_the_idle_time_before_it_lets_the_last_pod_go() {
+    let idle = Duration::from_secs(5);
+    let mut scene = Scene::new(1, vec![Function { idle, ..function() }]);
+    scene.history = History::default();
+    scene.inputs.known_since = Some(scene.now);
+    let decision = scene.decide();
+    assert_eq!(
+        (decision.replicas, decision.cause),
+        (1, Cause::RecentDemand)
+    );
+    assert_eq!(decision.again_at, Some(scene.now + idle));
+    scene.wait(idle);
+    assert_eq!(scene.decide().replicas, 0, "the window is the others'");
+    scene.inputs.known_since = None;
+    let decision = scene.decide();
+    assert_eq!((decision.replicas, decision.cause), (1, Cause::MissingData));
+}
+
+#[test]
 fn somebodys_word_counts_at_once() {
     let mut scene = Scene::under_load(5, 450);
     scene.inputs.rolling = true;

@@ -177,16 +177,21 @@ fn degraded(observed: &Observed<'_>, resolved: Option<&Resolved>) -> Finding {
         .current_reports()
         .filter_map(|report| report.serving.as_ref())
         .any(|version| is_current(observed.function, resolved, version));
-    match observed.failure() {
-        Some((word, message)) if serves => {
-            let message = format!("some pods cannot load it ({word}: {message})");
-            finding(kind, Truth::True, Reason::SomePodsFailed, message)
-        }
-        _ => {
-            let message = "no pod fails where others serve";
-            finding(kind, Truth::False, Reason::PodsAgree, message)
-        }
+    if let Some((word, message)) = observed.failure().filter(|_| serves) {
+        let message = format!("some pods cannot load it ({word}: {message})");
+        return finding(kind, Truth::True, Reason::SomePodsFailed, message);
     }
+    // Whoever is not asked for does not miss them.
+    let missed = serves && observed.active;
+    if let Some(problem) = observed.target.lack_of_room().filter(|_| missed) {
+        let message = format!(
+            "there is no room for pods that were asked for: {}",
+            problem.message
+        );
+        return finding(kind, Truth::True, problem.reason, message);
+    }
+    let message = "no pod fails where others serve";
+    finding(kind, Truth::False, Reason::PodsAgree, message)
 }
 
 fn active(observed: &Observed<'_>) -> Finding {

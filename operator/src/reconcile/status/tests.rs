@@ -11,6 +11,8 @@ use crate::{
     },
 };
 
+mod room;
+
 const SHARED: &str = "wasmfn-shared";
 const DEDICATED: &str = "wasmfn-fn-f";
 
