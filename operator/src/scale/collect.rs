@@ -16,9 +16,8 @@ use wasmfn_crds::{
     names::{SHARED_RUNTIME, runtime_of, serving_runtime},
 };
 
-use super::usage::usage;
+use super::{cached::Cached, usage::usage};
 use crate::{
-    caches::Guarded,
     context::Context,
     follow::Demand,
     reconcile::{
@@ -28,8 +27,7 @@ use crate::{
     },
 };
 
-/// A namespace as the caches have it at one moment, by runtime deployment: one pass over all of it,
-/// however many deployments it has.
+/// A namespace by runtime deployment: one pass over all of it, however many deployments it has.
 pub(super) struct Namespace<'a> {
     context: &'a Context,
     keep_warm: u32,
@@ -40,10 +38,10 @@ pub(super) struct Namespace<'a> {
 }
 
 impl<'a> Namespace<'a> {
-    /// `cached` are all functions of the namespace.
-    pub(super) fn new(context: &'a Context, name: &str, cached: &'a [Arc<Guarded>]) -> Self {
+    pub(super) fn new(context: &'a Context, name: &str, cached: &'a Cached) -> Self {
+        let all = cached.functions.get(name).map_or(&[][..], Vec::as_slice);
         let mut functions: HashMap<String, Vec<Cow<'a, WasmFunction>>> = HashMap::new();
-        for function in cached.iter().filter_map(|guarded| guarded.0.as_ref().ok()) {
+        for function in all.iter().filter_map(|guarded| guarded.0.as_ref().ok()) {
             let function = context.recent.newest(function);
             let (target, serving) = (runtime_of(&function), serving_runtime(&function));
             if serving != target {
@@ -51,14 +49,12 @@ impl<'a> Namespace<'a> {
             }
             functions.entry(target).or_default().push(function);
         }
-        let in_namespace = context
-            .caches
-            .pods
-            .state_filter(|pod| pod.metadata.namespace.as_deref() == Some(name));
         let mut pods: HashMap<String, Vec<Arc<Pod>>> = HashMap::new();
-        for pod in in_namespace.into_iter().filter(|pod| !pod::is_leaving(pod)) {
-            if let Some(runtime) = pod::runtime(&pod) {
-                pods.entry(runtime.to_owned()).or_default().push(pod);
+        for pod in cached.pods.get(name).into_iter().flatten() {
+            if let Some(runtime) = pod::runtime(pod).filter(|_| !pod::is_leaving(pod)) {
+                pods.entry(runtime.to_owned())
+                    .or_default()
+                    .push(Arc::clone(pod));
             }
         }
         Self {
@@ -66,7 +62,7 @@ impl<'a> Namespace<'a> {
             keep_warm: context.config.runtime(name).keep_warm,
             functions,
             pods,
-            unparsable: cached.iter().any(|guarded| guarded.0.is_err()),
+            unparsable: all.iter().any(|guarded| guarded.0.is_err()),
         }
     }
 

@@ -5,7 +5,7 @@
 //! way and writes nothing, so that it decides from knowledge once it leads.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 
 mod act;
 mod agenda;
+mod cached;
 mod collect;
 mod deletion_cost;
 mod metrics;
@@ -30,6 +31,7 @@ mod write;
 use crate::context::Context;
 use act::{Change, Outcome};
 use agenda::Agenda;
+use cached::Cached;
 use collect::Namespace;
 pub use metrics::ScaleMetrics;
 use watched::{Step, Watched};
@@ -87,8 +89,9 @@ impl Scaler {
             if self.all_at <= now {
                 self.look_at_all(now);
             }
-            for namespace in self.agenda.take_due(now) {
-                self.look_at(&namespace, role, now);
+            let due = self.agenda.take_due(now);
+            if !due.is_empty() {
+                self.look_at(&due, role, now);
             }
             let next = self
                 .agenda
@@ -129,19 +132,21 @@ impl Scaler {
         }
     }
 
-    /// Decides on the runtime deployments of a namespace.
-    fn look_at(&mut self, name: &str, role: Role, now: Instant) {
+    /// Decides on the runtime deployments of some namespaces.
+    fn look_at(&mut self, due: &BTreeSet<String>, role: Role, now: Instant) {
         let context = Arc::clone(&self.context);
-        let deployments = context.caches.deployments.state_filter(|deployment| {
-            deployment.metadata.namespace.as_deref() == Some(name)
-                && deployment.metadata.deletion_timestamp.is_none()
-        });
-        let cached = context.caches.functions_of(name);
-        let namespace = Namespace::new(&context, name, &cached);
-        for deployment in deployments {
-            if let Some(at) = self.decide(&namespace, &deployment, role, now) {
-                self.agenda.at(name, at);
+        let cached = Cached::new(&context.caches, due);
+        for name in due {
+            let begun = Instant::now();
+            let namespace = Namespace::new(&context, name, &cached);
+            for deployment in cached.deployments.get(name).into_iter().flatten() {
+                if deployment.metadata.deletion_timestamp.is_none()
+                    && let Some(at) = self.decide(&namespace, deployment, role, now)
+                {
+                    self.agenda.at(name, at);
+                }
             }
+            self.agenda.took(name, begun.elapsed(), now);
         }
     }
 
