@@ -39,6 +39,7 @@ impl Budget {
     pub fn reserve(self: &Arc<Self>, bytes: u64) -> Option<Reservation> {
         self.take(bytes).then(|| Reservation {
             budget: Arc::clone(self),
+            account: None,
             bytes,
         })
     }
@@ -49,6 +50,7 @@ impl Budget {
         self.used_bytes.fetch_add(bytes, Ordering::Relaxed);
         Reservation {
             budget: Arc::clone(self),
+            account: None,
             bytes,
         }
     }
@@ -63,20 +65,52 @@ impl Budget {
     }
 }
 
+/// What one function's requests hold of the budget, in bytes.
+#[derive(Debug, Default)]
+pub struct Account(AtomicU64);
+
+impl Account {
+    /// How much it is, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn add(&self, bytes: u64) {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn subtract(&self, bytes: u64) {
+        self.0.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
 /// A part of a [`Budget`], given back when dropped.
 #[derive(Debug)]
 pub struct Reservation {
     budget: Arc<Budget>,
+    account: Option<Arc<Account>>,
     bytes: u64,
 }
 
 impl Reservation {
+    /// Counts it in `account` as well, with what it grows by.
+    #[must_use]
+    pub fn counted_in(mut self, account: &Arc<Account>) -> Self {
+        account.add(self.bytes);
+        self.account = Some(Arc::clone(account));
+        self
+    }
+
     /// Makes it at least `bytes` large; false, and unchanged, if the budget has no room.
     pub fn grow_to(&mut self, bytes: u64) -> bool {
         let more = bytes.saturating_sub(self.bytes);
         let granted = more == 0 || self.budget.take(more);
         if granted {
             self.bytes += more;
+            if let Some(account) = &self.account {
+                account.add(more);
+            }
         }
         granted
     }
@@ -87,6 +121,9 @@ impl Drop for Reservation {
         self.budget
             .used_bytes
             .fetch_sub(self.bytes, Ordering::Relaxed);
+        if let Some(account) = &self.account {
+            account.subtract(self.bytes);
+        }
     }
 }
 
@@ -104,6 +141,22 @@ mod tests {
         assert_eq!(budget.used_bytes(), 100);
         drop(first);
         assert_eq!(budget.used_bytes(), 0);
+    }
+
+    #[test]
+    fn an_account_holds_what_its_reservations_do() {
+        let budget = Budget::new(100);
+        let account = Arc::default();
+        let mut first = budget.reserve(10).unwrap().counted_in(&account);
+        let second = budget.reserve(20).unwrap().counted_in(&account);
+        let _other = budget.reserve(30).unwrap();
+        assert!(first.grow_to(40));
+        assert!(!first.grow_to(90));
+        assert_eq!(account.bytes(), 60);
+        drop(second);
+        assert_eq!(account.bytes(), 40);
+        drop(first);
+        assert_eq!(account.bytes(), 0);
     }
 
     #[test]

@@ -28,9 +28,9 @@ impl Changes {
             .send_modify(|count| *count = count.wrapping_add(1));
     }
 
-    /// A number changed; `to_or_from_zero` is told at once.
-    pub fn count(&self, to_or_from_zero: bool) {
-        if to_or_from_zero {
+    /// A number changed; that it is no longer zero is told at once.
+    pub fn count(&self, from_zero: bool) {
+        if from_zero {
             self.urgent();
         } else {
             self.all.fetch_add(1, Ordering::Relaxed);

@@ -22,9 +22,9 @@ use crate::{
     name_resolver::{NameResolver, NameResolverError},
     registry::{Credentials, Registry, RegistryError},
     report::Pod,
-    runtime::{Runtime, Settings, StartError, listen},
+    runtime::{Runtime, Settings, StartError, bind},
     sandbox::OwnHosts,
-    serve::{Observer, Trust},
+    serve::{Observer, Trust, default_threads},
     source::FunctionSet,
 };
 
@@ -122,8 +122,10 @@ pub async fn serve(options: Options) -> Result<Local, LocalError> {
     // The object is this process's own: nobody else has resolved it, and nobody suspends it.
     function.status = None;
     function.spec.suspend = false;
+    let threads = default_threads();
     let settings = Settings {
         pod: Pod::default(),
+        threads,
         memory_budget_bytes: memory_budget_bytes(),
         module_max_bytes: MODULE_MAX_BYTES,
         module_folder: None,
@@ -136,14 +138,11 @@ pub async fn serve(options: Options) -> Result<Local, LocalError> {
     };
     let set = BTreeMap::from([(name, Arc::new(function))]);
     let (sender, source) = watch::channel(Some(Arc::new(set)));
-    let listener = listen((Ipv4Addr::LOCALHOST, options.port).into()).await?;
-    let address = listener.local_addr().map_err(|source| StartError::Listen {
-        address: (Ipv4Addr::LOCALHOST, options.port).into(),
-        source,
-    })?;
+    let port = bind((Ipv4Addr::LOCALHOST, options.port).into(), threads).await?;
+    let address = port.address();
     let runtime = Runtime::start(settings, source, registry, NameResolver::from_system()?)?;
     loaded(&runtime).await?;
-    let connections = runtime.serve_data(listener);
+    let connections = runtime.serve_data(port)?;
     Ok(Local {
         address,
         runtime,

@@ -3,6 +3,7 @@
 use std::{
     io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    num::NonZeroUsize,
     path::PathBuf,
     sync::{
         Arc,
@@ -14,7 +15,6 @@ use tokio::{
     net::TcpListener,
     task::{JoinHandle, JoinSet},
 };
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     admin::{self, Admin},
@@ -30,7 +30,7 @@ use crate::{
     registry::Registry,
     report::{Picture, Pod},
     sandbox::{Outbound, OwnHosts},
-    serve::{self, Admission, Handler, Host, Observer, Trust},
+    serve::{self, Admission, Closing, DataPort, Handler, Host, Observer, Trust},
     siblings::{self, Siblings},
     source::FunctionSource,
     store::ModuleStore,
@@ -45,6 +45,8 @@ const SLOTS: u32 = 1000;
 pub struct Settings {
     /// Which pod it is.
     pub pod: Pod,
+    /// Threads that serve.
+    pub threads: NonZeroUsize,
     /// Memory that guests, code and compilation may use.
     pub memory_budget_bytes: u64,
     /// Largest module.
@@ -82,6 +84,9 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
+    /// The threads that serve.
+    #[error("the threads that serve cannot start")]
+    Threads(#[source] io::Error),
 }
 
 /// Functions, held and served.
@@ -90,7 +95,8 @@ pub struct Runtime {
     metrics: Arc<Metrics>,
     handler: Arc<Handler>,
     store: ModuleStore,
-    closing: CancellationToken,
+    engines: Arc<EngineSet>,
+    closing: Closing,
     tasks: JoinSet<()>,
 }
 
@@ -120,6 +126,7 @@ impl Runtime {
             functions: Arc::clone(&functions),
             admission: Arc::clone(&admission),
             runnable: Arc::clone(&runnable),
+            threads: settings.threads,
             changes: Arc::new(Changes::default()),
             is_in_sync: AtomicBool::new(false),
             is_leaving: AtomicBool::new(false),
@@ -146,7 +153,6 @@ impl Runtime {
         tasks.spawn(manager.run(source));
         tasks.spawn(async move { references.watch().await });
         let host = Host {
-            engines,
             outbound: Arc::new(Outbound::new(Arc::new(resolver), settings.own_hosts)),
             runnable,
         };
@@ -163,17 +169,19 @@ impl Runtime {
             metrics,
             handler: Arc::new(handler),
             store,
-            closing: CancellationToken::new(),
+            engines,
+            closing: Closing::default(),
             tasks,
         })
     }
 
-    /// Serves requests on `listener` until [`Runtime::close`]; the task ends when the last
-    /// connection has.
-    #[must_use]
-    pub fn serve_data(&self, listener: TcpListener) -> JoinHandle<()> {
-        let handler = Arc::clone(&self.handler);
-        tokio::spawn(serve::serve(listener, handler, self.closing.clone()))
+    /// Serves requests on `port` until [`Runtime::close`], on a thread for each of its sockets; the
+    /// task ends when the last connection has.
+    ///
+    /// # Errors
+    /// [`StartError::Threads`].
+    pub fn serve_data(&self, port: DataPort) -> Result<JoinHandle<()>, StartError> {
+        serve::serve(port, &self.handler, &self.engines, &self.closing).map_err(StartError::Threads)
     }
 
     /// Shows probes, state and metrics on `listener`. `is_gone` turns the readiness off.
@@ -219,7 +227,13 @@ impl Runtime {
     /// Lets no further request begin, and connections end after those that they carry.
     pub fn close(&self) {
         self.handler.close();
-        self.closing.cancel();
+        self.closing.gently.cancel();
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        self.closing.at_once.cancel();
     }
 }
 
@@ -227,6 +241,27 @@ async fn serve_router(listener: TcpListener, router: axum::Router) {
     if let Err(error) = axum::serve(listener, router).await {
         tracing::error!(%error, "a port is lost");
     }
+}
+
+/// Listens on `port` of all interfaces for requests, with a socket for each of `threads`.
+///
+/// # Errors
+/// [`StartError::Listen`].
+pub async fn listen_for_requests(port: u16, threads: NonZeroUsize) -> Result<DataPort, StartError> {
+    match bind((Ipv6Addr::UNSPECIFIED, port).into(), threads).await {
+        Ok(port) => Ok(port),
+        Err(_) => bind((Ipv4Addr::UNSPECIFIED, port).into(), threads).await,
+    }
+}
+
+/// Listens on `address` for requests, with a socket for each of `threads`.
+///
+/// # Errors
+/// [`StartError::Listen`].
+pub async fn bind(address: SocketAddr, threads: NonZeroUsize) -> Result<DataPort, StartError> {
+    DataPort::bind(address, threads)
+        .await
+        .map_err(|source| StartError::Listen { address, source })
 }
 
 /// Listens on `port` of all interfaces: of both families, or of IPv4 alone where a machine has no

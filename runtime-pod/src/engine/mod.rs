@@ -7,6 +7,8 @@
 
 mod combination;
 mod compile;
+#[cfg(test)]
+mod freshness;
 mod imports;
 mod inspect;
 mod layout;
@@ -30,7 +32,7 @@ pub use compile::{CompileError, Guest, Module};
 pub use reset::Reset;
 pub use set::EngineSet;
 pub use slots::{Slot, Slots};
-pub use ticker::{Running, TICK};
+pub use ticker::{Clock, Running, TICK};
 
 use crate::sandbox::Sandbox;
 

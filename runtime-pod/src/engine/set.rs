@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tokio::sync::Semaphore;
 
 use super::{
-    CompileError, Engine, EngineError, Module, Running, combination::Combination, compile, layout,
+    Clock, CompileError, Engine, EngineError, Module, combination::Combination, compile, layout,
     reset::Reset, scan, space::Space, ticker::Ticker,
 };
 use crate::budget::Budget;
@@ -100,10 +100,10 @@ impl EngineSet {
         })
     }
 
-    /// Says that a guest runs, for as long as the result lives: only then does the clock tick.
+    /// For a thread that will run guests: it has the clock tick while it does.
     #[must_use]
-    pub fn running(&self) -> Running {
-        self.ticker.running()
+    pub fn clock(&self) -> Clock {
+        self.ticker.join()
     }
 
     /// Compiles and links a module, off the threads that serve.

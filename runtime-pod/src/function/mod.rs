@@ -21,7 +21,7 @@ pub use settings::{SettingsError, Version};
 pub(crate) use supervisor::{Supervisor, supervise};
 pub use table::FunctionTable;
 
-use crate::{changes::Changes, metrics::Metrics, sandbox::GuestLog};
+use crate::{budget::Account, changes::Changes, metrics::Metrics, sandbox::GuestLog};
 
 /// Memory that the first request of a function is admitted on, in bytes; later ones on what was
 /// observed.
@@ -34,6 +34,8 @@ pub struct Function {
     version: ArcSwapOption<Version>,
     state: Mutex<State>,
     in_flight: AtomicU32,
+    runnable: AtomicU32,
+    memory: Arc<Account>,
     peak_bytes: AtomicU64,
     log: Arc<GuestLog>,
     changes: Arc<Changes>,
@@ -61,6 +63,8 @@ impl Function {
                 load: Load::Waiting,
             }),
             in_flight: AtomicU32::new(0),
+            runnable: AtomicU32::new(0),
+            memory: Arc::default(),
             peak_bytes: AtomicU64::new(FIRST_PEAK_BYTES),
             changes,
         })
@@ -109,6 +113,23 @@ impl Function {
         self.peak_bytes.load(Ordering::Relaxed)
     }
 
+    /// What its requests hold of the pod's memory.
+    #[must_use]
+    pub const fn memory(&self) -> &Arc<Account> {
+        &self.memory
+    }
+
+    /// Counts a guest that waits for CPU, here and in the count of all functions.
+    #[must_use]
+    pub fn runnable(self: &Arc<Self>, of_all: &Arc<AtomicU32>) -> Runnable {
+        self.runnable.fetch_add(1, Ordering::Relaxed);
+        of_all.fetch_add(1, Ordering::Relaxed);
+        Runnable {
+            function: Arc::clone(self),
+            of_all: Arc::clone(of_all),
+        }
+    }
+
     /// Takes note of what a request used: the peak rises at once and sinks slowly.
     pub fn observe_memory(&self, bytes: u64) {
         self.peak_bytes
@@ -137,8 +158,8 @@ impl Function {
             full: version
                 .as_ref()
                 .is_some_and(|version| in_flight >= version.limits().max_concurrency),
-            guests_runnable: 0,
-            memory_bytes: 0,
+            guests_runnable: self.runnable.load(Ordering::Relaxed),
+            memory_bytes: self.memory.bytes(),
         }
     }
 
@@ -181,8 +202,22 @@ pub struct InFlight(Arc<Function>);
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        let before = self.0.in_flight.fetch_sub(1, Ordering::AcqRel);
-        self.0.changes.count(before == 1);
+        self.0.in_flight.fetch_sub(1, Ordering::AcqRel);
+        self.0.changes.count(false);
+    }
+}
+
+/// A guest that counts as one that waits for CPU until this is dropped.
+#[derive(Debug)]
+pub struct Runnable {
+    function: Arc<Function>,
+    of_all: Arc<AtomicU32>,
+}
+
+impl Drop for Runnable {
+    fn drop(&mut self) {
+        self.function.runnable.fetch_sub(1, Ordering::Relaxed);
+        self.of_all.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -6,6 +6,7 @@ mod termination;
 mod watch;
 
 use std::{
+    num::NonZeroUsize,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -26,9 +27,9 @@ use crate::{
     name_resolver::{NameResolver, NameResolverError},
     registry::OciRegistry,
     report::Pod,
-    runtime::{Runtime, Settings, StartError, listen_everywhere},
+    runtime::{Runtime, Settings, StartError, listen_everywhere, listen_for_requests},
     sandbox::OwnHosts,
-    serve::Trust,
+    serve::{Trust, default_threads},
     siblings::Siblings,
     store::FunctionStore,
     tokens::Tokens,
@@ -90,7 +91,8 @@ pub async fn run(settings: PodSettings) -> Result<(), PodError> {
     runtime.serve_admin(admin, Arc::clone(&tokens), Arc::clone(&is_gone));
     let modules = listen_everywhere(RUNTIME_MODULE_PORT).await?;
     runtime.serve_modules(modules, Arc::clone(&tokens));
-    let connections = runtime.serve_data(listen_everywhere(RUNTIME_DATA_PORT).await?);
+    let data = listen_for_requests(RUNTIME_DATA_PORT, threads(&settings)).await?;
+    let connections = runtime.serve_data(data)?;
     let looking = tokio::spawn(async move { tokens.watch().await });
 
     termination.told().await;
@@ -112,6 +114,7 @@ fn runtime_settings(
             name: settings.pod_name.clone(),
             runtime: settings.runtime.clone(),
         },
+        threads: threads(settings),
         memory_budget_bytes: memory_budget_bytes(),
         module_max_bytes: settings.module_max_bytes,
         module_folder: Some(settings.state_folder.join("modules")),
@@ -125,6 +128,10 @@ fn runtime_settings(
         },
         observer: None,
     }
+}
+
+fn threads(settings: &PodSettings) -> NonZeroUsize {
+    settings.serving_threads.unwrap_or_else(default_threads)
 }
 
 /// Goes on accepting until gateways have let go, then lets what runs finish.

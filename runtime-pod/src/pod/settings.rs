@@ -1,6 +1,10 @@
 //! What the pod is told by its environment.
 
-use std::{num::ParseIntError, path::PathBuf, time::Duration};
+use std::{
+    num::{NonZeroUsize, ParseIntError},
+    path::PathBuf,
+    time::Duration,
+};
 
 use clap::Parser;
 
@@ -25,6 +29,9 @@ pub struct PodSettings {
     /// Largest module, in bytes.
     #[arg(long, env = "WASMFN_MODULE_MAX_BYTES", default_value_t = 128 << 20)]
     pub module_max_bytes: u64,
+    /// Threads that serve; one for each core that the pod may use, where unset.
+    #[arg(long, env = "WASMFN_SERVING_THREADS")]
+    pub serving_threads: Option<NonZeroUsize>,
     /// How long the pod goes on accepting after it was told to go, at least.
     #[arg(long, env = "WASMFN_DRAIN_SECONDS", default_value = "5", value_parser = seconds)]
     pub drain_seconds: Duration,

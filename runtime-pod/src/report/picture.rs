@@ -1,8 +1,11 @@
 //! The pod's state at one moment, as lines of the stream.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU32, Ordering},
+use std::{
+    num::NonZeroUsize,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
 };
 
 use wasmfn_report::{FunctionId, Load, PodState, RuntimeLine};
@@ -43,6 +46,8 @@ pub struct Picture {
     pub(crate) functions: Arc<FunctionTable>,
     pub(crate) admission: Arc<Admission>,
     pub(crate) runnable: Arc<AtomicU32>,
+    /// Threads that run guests.
+    pub(crate) threads: NonZeroUsize,
     pub(crate) changes: Arc<Changes>,
     pub(crate) is_in_sync: AtomicBool,
     pub(crate) is_leaving: AtomicBool,
@@ -132,17 +137,11 @@ impl Picture {
             full: self.admission.is_full(),
             in_flight: self.admission.in_flight(),
             guests_runnable: self.runnable.load(Ordering::Relaxed),
-            cores: cores(),
+            cores: u32::try_from(self.threads.get()).unwrap_or(u32::MAX),
             memory_bytes: budget.used_bytes(),
             memory_budget_bytes: budget.limit_bytes(),
         }
     }
-}
-
-/// Threads that run guests.
-fn cores() -> u32 {
-    let workers = tokio::runtime::Handle::current().metrics().num_workers();
-    u32::try_from(workers).unwrap_or(1)
 }
 
 /// What is said of a subject that is there no more.

@@ -1,4 +1,5 @@
 use std::{
+    num::NonZeroUsize,
     sync::{Arc, atomic::AtomicU32},
     time::Duration,
 };
@@ -24,6 +25,7 @@ fn picture() -> Arc<Picture> {
         functions: Arc::new(FunctionTable::default()),
         admission: Arc::new(Admission::new(Budget::new(1 << 30), Slots::new(10))),
         runnable: Arc::new(AtomicU32::new(0)),
+        threads: NonZeroUsize::MIN,
         changes: Arc::new(Changes::default()),
         is_in_sync: false.into(),
         is_leaving: false.into(),

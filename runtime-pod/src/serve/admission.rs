@@ -76,7 +76,8 @@ impl Admission {
         let reservation = self
             .budget
             .reserve(expected)
-            .ok_or_else(|| self.refuse_full())?;
+            .ok_or_else(|| self.refuse_full())?
+            .counted_in(function.memory());
         Ok(Admitted {
             version,
             reservation,

@@ -109,7 +109,8 @@ pub(super) struct GuestBody {
     pub(super) inner: AnswerBody,
     pub(super) left_bytes: u64,
     pub(super) limit_bytes: u64,
-    pub(super) deadline: Pin<Box<Sleep>>,
+    /// None, where the guest has ended: nothing more is waited for.
+    pub(super) deadline: Option<Pin<Box<Sleep>>>,
     pub(super) fate: Arc<Fate>,
     pub(super) guest: Guest,
     pub(super) is_over: bool,
@@ -149,7 +150,8 @@ impl Body for GuestBody {
         if self.is_over {
             return Poll::Ready(None);
         }
-        if self.deadline.as_mut().poll(context).is_ready() {
+        let deadline = self.deadline.as_mut();
+        if deadline.is_some_and(|deadline| deadline.as_mut().poll(context).is_ready()) {
             self.fate.stop(Failure::new(
                 AnswerReason::Timeout,
                 "the answer was not sent in time",

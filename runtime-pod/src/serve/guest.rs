@@ -1,10 +1,16 @@
-//! Runs one request in a fresh instance, within its limits.
+//! Runs one request in a fresh instance, within its limits: on the task that asks until its answer
+//! begins, then on a task of its own if it has not ended by then.
 
 use std::{
+    future::poll_fn,
+    panic::AssertUnwindSafe,
+    pin::Pin,
     sync::{Arc, atomic::AtomicU32},
+    task::Poll,
     time::Duration,
 };
 
+use futures::FutureExt;
 use http::{Request, Response};
 use tokio::{
     sync::oneshot,
@@ -12,7 +18,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 use wasmfn_crds::answer::AnswerReason;
-use wasmtime::{PoolConcurrencyLimitError, Store, Trap, UpdateDeadline};
+use wasmtime::{PoolConcurrencyLimitError, Store, Trap};
 use wasmtime_wasi::I32Exit;
 use wasmtime_wasi_http::{
     WasiHttpView,
@@ -27,9 +33,11 @@ use super::{
     answer::AnswerBody,
     ending::{Ending, Failure, Fate},
     meter::{Metered, OutOfCpu},
+    slice,
+    worker::Worker,
 };
 use crate::{
-    engine::{EngineSet, Guest as Kind},
+    engine::Guest as Kind,
     function::{Function, Version},
     sandbox::{Exceeded, Outbound, RequestId, Sandbox},
 };
@@ -40,84 +48,134 @@ type Said = Result<Response<HyperOutgoingBody>, ErrorCode>;
 /// What all guests need.
 #[derive(Clone, Debug)]
 pub struct Host {
-    /// Where instances live.
-    pub engines: Arc<EngineSet>,
     /// What sends their requests.
     pub outbound: Arc<Outbound>,
     /// How many wait for CPU right now.
     pub runnable: Arc<AtomicU32>,
 }
 
-/// A guest that was started. Dropping this ends it, unless it may finish.
-#[derive(Debug)]
+/// A request that a guest is to answer.
+pub(super) struct Job {
+    pub(super) host: Host,
+    pub(super) worker: Arc<Worker>,
+    pub(super) function: Arc<Function>,
+    pub(super) admitted: Admitted,
+    pub(super) request: Request<AnswerBody>,
+    pub(super) deadline: Instant,
+    pub(super) fate: Arc<Fate>,
+}
+
+/// A guest. Dropping this ends it, unless it may finish.
 pub(super) struct Guest {
-    task: JoinHandle<()>,
+    worker: Arc<Worker>,
+    answer: oneshot::Receiver<Said>,
+    progress: Progress,
     may_finish: bool,
 }
 
+/// Where a guest runs.
+enum Progress {
+    /// Within the task that waits for its answer.
+    Inline(Pin<Box<dyn Future<Output = ()> + Send>>),
+    /// In a task of its own.
+    Apart(JoinHandle<()>),
+    Ended,
+}
+
 impl Guest {
+    /// A guest for `job`. It begins when it is first waited for.
+    pub(super) fn new(job: Job) -> Self {
+        let (sender, answer) = oneshot::channel();
+        let worker = Arc::clone(&job.worker);
+        let run = AssertUnwindSafe(run(job, sender))
+            .catch_unwind()
+            // The panic was written down as the ending already.
+            .map(|_| ());
+        Self {
+            worker,
+            answer,
+            progress: Progress::Inline(Box::pin(run)),
+            may_finish: false,
+        }
+    }
+
+    /// Runs the guest until its answer begins. Nothing, if it ended without one: then its ending
+    /// stands in the job's fate.
+    pub(super) async fn answer(&mut self) -> Option<Said> {
+        poll_fn(|context| {
+            if let Progress::Inline(run) = &mut self.progress
+                && run.as_mut().poll(context).is_ready()
+            {
+                self.progress = Progress::Ended;
+            }
+            // The guest answers while it runs, which is above: nobody has to be woken.
+            match self.answer.try_recv() {
+                Ok(said) => Poll::Ready(Some(said)),
+                Err(_) if self.has_ended() => Poll::Ready(None),
+                Err(_) => Poll::Pending,
+            }
+        })
+        .await
+    }
+
+    /// Whether it has ended.
+    pub(super) const fn has_ended(&self) -> bool {
+        matches!(self.progress, Progress::Ended)
+    }
+
+    /// Lets it go on in a task of its own, which keeps its permit and deadline.
+    pub(super) fn go_on(&mut self) {
+        let progress = std::mem::replace(&mut self.progress, Progress::Ended);
+        self.progress = match progress {
+            Progress::Inline(run) => {
+                let run = self.worker.guests().track_future(run);
+                Progress::Apart(tokio::spawn(run))
+            }
+            other => other,
+        };
+    }
+
     /// The answer is complete: what the guest does after it is its own business, within its limits.
     pub(super) const fn let_finish(&mut self) {
         self.may_finish = true;
-    }
-
-    /// Waits for its end.
-    pub(super) async fn ended(&mut self) {
-        // A panic was written down as the ending already.
-        let _ = (&mut self.task).await;
     }
 }
 
 impl Drop for Guest {
     fn drop(&mut self) {
-        if !self.may_finish {
-            self.task.abort();
+        if let Progress::Apart(task) = &self.progress
+            && !self.may_finish
+        {
+            task.abort();
         }
     }
 }
 
-/// Starts a guest on `request`. Its answer comes through the receiver, which closes without one
-/// once the guest's ending stands in `fate`.
-pub(super) fn start(
-    host: Host,
-    function: Arc<Function>,
-    admitted: Admitted,
-    request: Request<AnswerBody>,
-    deadline: Instant,
-    fate: Arc<Fate>,
-) -> (Guest, oneshot::Receiver<Said>) {
-    let (sender, receiver) = oneshot::channel();
-    let task = tokio::spawn(async move {
-        let Admitted {
-            version,
-            reservation,
-            permit,
-        } = admitted;
-        let run = Run {
-            _permit: permit,
-            version,
-            function,
-            host,
-            deadline,
-            fate,
-        };
-        let log = run.function.log();
-        let mut store = Sandbox::store(&run.version, log, &run.host.outbound, reservation);
-        // Dropped before the store, whose end closes the answer: also where this task panics or
-        // is ended, the ending stands before anybody can ask for it.
-        let written = WrittenDown(Arc::clone(&run.fate));
-        let ending = run.to_end(&mut store, request, sender).await;
-        run.function
-            .observe_memory(store.data().memory().used_bytes());
-        run.fate.set(ending);
-        drop(written);
-        drop(store);
-    });
-    let guest = Guest {
-        task,
-        may_finish: false,
+async fn run(job: Job, sender: oneshot::Sender<Said>) {
+    let Admitted {
+        version,
+        reservation,
+        permit,
+    } = job.admitted;
+    let run = Run {
+        _permit: permit,
+        version,
+        function: job.function,
+        host: job.host,
+        worker: job.worker,
+        deadline: job.deadline,
+        fate: job.fate,
     };
-    (guest, receiver)
+    let log = run.function.log();
+    // Dropped after the ending is written down, since its end closes the answer: also where this
+    // panics or is dropped, the ending stands before anybody can ask for it.
+    let mut store = Sandbox::store(&run.version, log, &run.host.outbound, reservation);
+    let written = WrittenDown(Arc::clone(&run.fate));
+    let ending = run.to_end(&mut store, job.request, sender).await;
+    run.function
+        .observe_memory(store.data().memory().used_bytes());
+    run.fate.set(ending);
+    drop(written);
 }
 
 /// Makes sure that an ending is written down.
@@ -125,10 +183,12 @@ struct WrittenDown(Arc<Fate>);
 
 impl Drop for WrittenDown {
     fn drop(&mut self) {
-        self.0.set(Ending::Failed(Failure::new(
-            AnswerReason::Internal,
-            "the pod failed while it served the request",
-        )));
+        if self.0.ending().is_none() {
+            self.0.set(Ending::Failed(Failure::new(
+                AnswerReason::Internal,
+                "the pod failed while it served the request",
+            )));
+        }
     }
 }
 
@@ -137,6 +197,7 @@ struct Run {
     version: Arc<Version>,
     function: Arc<Function>,
     host: Host,
+    worker: Arc<Worker>,
     deadline: Instant,
     fate: Arc<Fate>,
     _permit: Arc<Permit>,
@@ -149,21 +210,27 @@ impl Run {
         request: Request<AnswerBody>,
         sender: oneshot::Sender<Said>,
     ) -> Ending {
-        let _ticking = self.host.engines.running();
         store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(|_| {
-            Ok(UpdateDeadline::YieldCustom(
-                1,
-                Box::pin(tokio::task::yield_now()),
-            ))
-        });
+        store.epoch_deadline_callback(|_| Ok(slice::tick()));
         let cpu = self.version.limits().cpu;
-        let call = Box::pin(self.call(store, request, sender));
-        let metered = Metered::new(call, cpu, Arc::clone(&self.host.runnable));
-        let result = tokio::select! {
-            result = metered => result,
-            () = sleep_until(self.deadline) => return self.failed(AnswerReason::Timeout, self.too_late()),
-            () = self.fate.stopped() => return Ending::Returned,
+        let result = {
+            let call = std::pin::pin!(self.call(store, request, sender));
+            let metered = Metered::new(
+                call,
+                cpu,
+                Arc::clone(&self.function),
+                Arc::clone(&self.host.runnable),
+                Arc::clone(&self.worker),
+            );
+            tokio::select! {
+                // First: most guests end in one go, and then there is nothing to wait for.
+                biased;
+                result = metered => result,
+                () = sleep_until(self.deadline) => {
+                    return self.failed(AnswerReason::Timeout, self.too_late());
+                }
+                () = self.fate.stopped() => return Ending::Returned,
+            }
         };
         match result {
             Ok(Ok(())) => Ending::Returned,
@@ -177,7 +244,6 @@ impl Run {
             ),
         }
     }
-
     fn too_late(&self) -> String {
         let seconds = self.version.limits().timeout.as_secs();
         format!("the function took longer than its {seconds} s")

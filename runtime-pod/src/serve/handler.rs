@@ -2,10 +2,10 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use http::{
@@ -27,9 +27,10 @@ use super::{
     answer::{self, AnswerBody},
     body::{self, GuestBody, RequestBody},
     ending::{Ending, Failure, Fate},
-    guest::{self, Host},
+    guest::{self, Guest, Host, Job},
     headers,
     observe::{Observer, Watch},
+    worker::Worker,
 };
 use crate::{
     function::{Function, FunctionTable},
@@ -57,7 +58,9 @@ pub struct Handler {
     observer: Option<Observer>,
     is_leaving: AtomicBool,
     is_closing: AtomicBool,
-    last_arrival: Mutex<Instant>,
+    started_at: Instant,
+    /// Milliseconds from `started_at` to the last arrival.
+    last_arrival: AtomicU64,
 }
 
 impl std::fmt::Debug for Handler {
@@ -131,7 +134,8 @@ impl Handler {
             observer,
             is_leaving: AtomicBool::new(false),
             is_closing: AtomicBool::new(false),
-            last_arrival: Mutex::new(Instant::now()),
+            started_at: Instant::now(),
+            last_arrival: AtomicU64::new(0),
         }
     }
 
@@ -148,18 +152,19 @@ impl Handler {
     /// When the last request came that began, or would have.
     #[must_use]
     pub fn last_arrival(&self) -> Instant {
-        *self
-            .last_arrival
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.started_at + Duration::from_millis(self.last_arrival.load(Ordering::Relaxed))
     }
 
-    /// Answers a request.
-    pub async fn handle(&self, request: Request<Incoming>) -> Response<AnswerBody> {
+    /// Answers a request, on the thread of `worker`.
+    pub(super) async fn handle(
+        &self,
+        request: Request<Incoming>,
+        worker: &Arc<Worker>,
+    ) -> Response<AnswerBody> {
         // HTTP/2 has a frame for it, which hyper sends when the connection is closed.
         let says_close =
             self.is_leaving.load(Ordering::Acquire) && request.version() < Version::HTTP_2;
-        let mut answer = self.answer(request).await;
+        let mut answer = self.answer(request, worker).await;
         if says_close {
             let headers = answer.headers_mut();
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
@@ -167,10 +172,14 @@ impl Handler {
         answer
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Response<AnswerBody> {
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+        worker: &Arc<Worker>,
+    ) -> Response<AnswerBody> {
         let mut watch = Watch::new(&request, Arc::clone(&self.metrics), self.observer.clone());
         let answered = match self.begin(request, &mut watch) {
-            Ok(begun) => self.run(begun, &mut watch).await,
+            Ok(begun) => self.run(begun, worker, &mut watch).await,
             Err(instead) => Err(instead),
         };
         match answered {
@@ -232,17 +241,18 @@ impl Handler {
     }
 
     fn note_arrival(&self) {
-        let mut last = self
-            .last_arrival
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        *last = Instant::now();
+        let now = u64::try_from(self.started_at.elapsed().as_millis()).unwrap_or(u64::MAX);
+        // Written at most once a millisecond, since all threads share it.
+        if self.last_arrival.load(Ordering::Relaxed) < now {
+            self.last_arrival.store(now, Ordering::Relaxed);
+        }
     }
 
     /// Runs the guest until its answer begins.
     async fn run(
         &self,
         begun: Begun,
+        worker: &Arc<Worker>,
         watch: &mut Watch,
     ) -> Result<(Response<()>, GuestBody), Instead> {
         let limits = begun.admitted.version.limits().clone();
@@ -250,32 +260,38 @@ impl Handler {
         let deadline = guest::deadline(limits.timeout);
         let fate = Arc::new(Fate::default());
         let request = for_guest(begun.request, &limits, &fate);
-        let (mut guest, answer) = guest::start(
-            self.host.clone(),
-            begun.function,
-            begun.admitted,
+        let mut guest = Guest::new(Job {
+            host: self.host.clone(),
+            worker: Arc::clone(worker),
+            function: begun.function,
+            admitted: begun.admitted,
             request,
             deadline,
-            Arc::clone(&fate),
-        );
-        let answer = match answer.await {
-            Ok(Ok(answer)) => for_client(answer, &limits)?,
-            Ok(Err(code)) => {
+            fate: Arc::clone(&fate),
+        });
+        let said = guest.answer().await;
+        // Nothing is sent yet, so what ended the guest can be said instead of its answer.
+        if guest.has_ended()
+            && let Some(failure) = fate.failure()
+        {
+            return Err(failure.clone().into());
+        }
+        let answer = match said {
+            Some(Ok(answer)) => for_client(answer, &limits)?,
+            Some(Err(code)) => {
                 let message = format!("the function gave up with `{code:?}`");
                 return Err(Failure::new(AnswerReason::Trapped, message).into());
             }
-            Err(_) => {
-                guest.ended().await;
-                return Err(self.without_answer(&fate));
-            }
+            None => return Err(self.without_answer(&fate)),
         };
+        guest.go_on();
         watch.answers(answer.status());
         let (head, inner) = answer.into_parts();
         let body = GuestBody {
             inner,
             left_bytes: limits.response_bytes,
             limit_bytes: limits.response_bytes,
-            deadline: Box::pin(sleep_until(deadline)),
+            deadline: (!guest.has_ended()).then(|| Box::pin(sleep_until(deadline))),
             fate,
             guest,
             is_over: false,

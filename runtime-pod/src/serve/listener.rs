@@ -14,10 +14,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{handler::Handler, stall::Stalling};
+use super::{handler::Handler, stall::Stalling, worker::Worker};
 
-/// Connections at the same time; further ones wait in the kernel's queue.
-const MAX_CONNECTIONS: usize = 4096;
 /// Time in which a request's head has to arrive; an idle connection counts as one that waits for
 /// a head, and gateways, who close theirs sooner, are to be the ones who close it.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(90);
@@ -34,15 +32,21 @@ const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause after the process ran out of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// Serves connections of `listener` until `closing`; then lets those that are open end after the
-/// requests that they carry, and returns when all have.
-pub async fn serve(listener: TcpListener, handler: Arc<Handler>, closing: CancellationToken) {
-    let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+/// Serves connections of `listener`, within what `connections` admits, until `closing`; then lets
+/// those that are open end after the requests that they carry, and returns when all have, and all
+/// guests.
+pub(super) async fn serve(
+    listener: TcpListener,
+    handler: Arc<Handler>,
+    worker: &Arc<Worker>,
+    connections: &Arc<Semaphore>,
+    closing: &CancellationToken,
+) {
     let graceful = GracefulShutdown::new();
     let builder = builder();
     loop {
         let accepted = tokio::select! {
-            accepted = accept(&listener, &connections) => accepted,
+            accepted = accept(&listener, connections) => accepted,
             () = closing.cancelled() => break,
         };
         let (stream, permit) = match accepted {
@@ -53,10 +57,10 @@ pub async fn serve(listener: TcpListener, handler: Arc<Handler>, closing: Cancel
                 continue;
             }
         };
-        let handler = Arc::clone(&handler);
+        let (handler, worker) = (Arc::clone(&handler), Arc::clone(worker));
         let service = service_fn(move |request| {
-            let handler = Arc::clone(&handler);
-            async move { Ok::<_, Infallible>(handler.handle(request).await) }
+            let (handler, worker) = (Arc::clone(&handler), Arc::clone(&worker));
+            async move { Ok::<_, Infallible>(handler.handle(request, &worker).await) }
         });
         let connection = builder
             .serve_connection(TokioIo::new(Stalling::new(stream)), service)
@@ -71,6 +75,8 @@ pub async fn serve(listener: TcpListener, handler: Arc<Handler>, closing: Cancel
     }
     drop(listener);
     graceful.shutdown().await;
+    worker.guests().close();
+    worker.guests().wait().await;
 }
 
 async fn accept(

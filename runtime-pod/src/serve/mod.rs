@@ -1,8 +1,10 @@
 //! The data port: from a request to its answer.
 //!
-//! A request is checked and admitted (`admission`) before its body is read, then runs in a fresh
-//! instance (`guest`); bodies are counted as they pass (`body`), and what ends a guest early
-//! is written down in one place (`ending`).
+//! Threads of their own serve it (`threads`), each with a socket of the `port`. A request is checked
+//! and admitted (`admission`) before its body is read, then runs in a fresh instance (`guest`) on the
+//! thread where it came; beyond its first slice of CPU it waits for its `turns` there (`meter`).
+//! Bodies are counted as they pass (`body`), and what ends a guest early is written down in one place
+//! (`ending`).
 
 mod admission;
 mod answer;
@@ -14,11 +16,19 @@ mod headers;
 mod listener;
 mod meter;
 mod observe;
+mod port;
+mod ring;
+mod slice;
 mod stall;
+mod threads;
+mod turns;
+mod worker;
 
 pub use admission::Admission;
 pub use answer::AnswerBody;
 pub use guest::Host;
 pub use handler::{Handler, Trust};
-pub use listener::serve;
 pub use observe::{Observed, Observer};
+pub use port::DataPort;
+pub use threads::default_threads;
+pub(crate) use threads::{Closing, serve};

@@ -9,7 +9,7 @@ pub mod registry;
 
 use std::{
     collections::BTreeMap,
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
@@ -19,12 +19,18 @@ use client::Answer;
 use registry::Shelf;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::{net::TcpListener, sync::watch};
+use tokio::sync::watch;
 use wasmfn_crds::{WasmFunction, status::Resolved};
 use wasmfn_report::{Load, RuntimeFunction, RuntimeLine};
 use wasmfn_runtime::{
-    Runtime, Settings, function::ResolutionAuthority, name_resolver::NameResolver, report::Pod,
-    sandbox::OwnHosts, serve::Trust, source::FunctionSet, tokens::Tokens,
+    Runtime, Settings,
+    function::ResolutionAuthority,
+    name_resolver::NameResolver,
+    report::Pod,
+    sandbox::OwnHosts,
+    serve::{DataPort, Trust, default_threads},
+    source::FunctionSet,
+    tokens::Tokens,
 };
 
 /// What gateways show.
@@ -69,6 +75,7 @@ impl World {
         std::fs::write(folder.path().join("data-token"), TOKEN).unwrap();
         let settings = Settings {
             pod: Pod::default(),
+            threads: default_threads(),
             memory_budget_bytes: plan.memory_budget_bytes,
             module_max_bytes: 64 << 20,
             module_folder: Some(folder.path().join("modules")),
@@ -82,9 +89,10 @@ impl World {
         let (source, functions) = watch::channel(None);
         let resolver = NameResolver::from_system().unwrap();
         let runtime = Runtime::start(settings, functions, registry.clone(), resolver).unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        drop(runtime.serve_data(listener));
+        let any = (Ipv4Addr::LOCALHOST, 0).into();
+        let port = DataPort::bind(any, default_threads()).await.unwrap();
+        let address = port.address();
+        drop(runtime.serve_data(port).unwrap());
         Self {
             address,
             registry,

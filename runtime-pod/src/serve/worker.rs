@@ -1,0 +1,45 @@
+//! What the requests of one serving thread share.
+
+use std::sync::Arc;
+
+use tokio_util::task::TaskTracker;
+
+use super::turns::Turns;
+use crate::engine::Clock;
+
+/// One thread's own: guests run on the thread where they began.
+#[derive(Debug)]
+pub(super) struct Worker {
+    clock: Clock,
+    turns: Arc<Turns>,
+    guests: TaskTracker,
+}
+
+impl Worker {
+    /// For the thread that calls it, whose runtime gives its guests their turns from now on.
+    pub(super) fn start(clock: Clock) -> Arc<Self> {
+        let turns = Arc::new(Turns::default());
+        let giving = Arc::clone(&turns);
+        tokio::spawn(async move { giving.give().await });
+        Arc::new(Self {
+            clock,
+            turns,
+            guests: TaskTracker::new(),
+        })
+    }
+
+    /// Has the engines' clock tick.
+    pub(super) const fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    /// Turns of guests that compute.
+    pub(super) const fn turns(&self) -> &Arc<Turns> {
+        &self.turns
+    }
+
+    /// Guests that go on after their answer has begun.
+    pub(super) const fn guests(&self) -> &TaskTracker {
+        &self.guests
+    }
+}
