@@ -95,7 +95,7 @@ impl Cli {
                 println!("export KUBECONFIG={}", cluster.kubeconfig.display());
             }
             Action::Images => {
-                for image in images::product(&repository()).await? {
+                for image in images::product(&repository(), &settings.profile).await? {
                     println!("{} {}", image.reference, image.archive.display());
                 }
             }

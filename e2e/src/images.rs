@@ -42,13 +42,13 @@ pub struct Image {
     pub archive: PathBuf,
 }
 
-/// Builds the product's binaries, as they are in the work tree, and their images, and that of this
-/// program.
+/// Builds the product's binaries with a profile of Cargo's, as they are in the work tree, and their
+/// images, and that of this program.
 ///
 /// # Errors
 /// `cargo build` fails.
-pub async fn product(repository: &Path) -> Result<Vec<Image>> {
-    let binaries = build_binaries(repository).await?;
+pub async fn product(repository: &Path, profile: &str) -> Result<Vec<Image>> {
+    let binaries = build_binaries(repository, profile).await?;
     let directory = image_directory(repository).await?;
     let mut images = Vec::new();
     for name in PRODUCT {
@@ -157,12 +157,14 @@ fn remove_older(directory: &Path, name: &str) -> Result<()> {
 }
 
 /// Paths of the product's binaries by name.
-async fn build_binaries(repository: &Path) -> Result<BTreeMap<String, PathBuf>> {
+async fn build_binaries(repository: &Path, profile: &str) -> Result<BTreeMap<String, PathBuf>> {
     let packages = PRODUCT.map(|name| format!("--package={name}"));
     let messages = cargo(repository)
         .args([
             "build",
             "--bins",
+            "--profile",
+            profile,
             "--message-format=json-render-diagnostics",
         ])
         .args(packages)

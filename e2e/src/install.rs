@@ -33,7 +33,7 @@ pub struct Release {
 /// The build fails, the cluster refuses something, or a pod does not become ready.
 pub async fn install(cluster: &Cluster, cache: &Cache) -> Result<Release> {
     let mut references = Vec::new();
-    for image in images::product(&repository()).await? {
+    for image in images::product(&repository(), &cluster.settings.profile).await? {
         references.push((
             image.name.clone(),
             cluster.offer_image(cache, &image).await?,

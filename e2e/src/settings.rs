@@ -87,6 +87,9 @@ pub struct Settings {
     /// Where to push product images for `--provider existing`, such as `registry.example.com/me`
     #[arg(long, global = true, env = "WASMFN_E2E_IMAGE_REPOSITORY")]
     pub image_repository: Option<String>,
+    /// Cargo profile that the product is built with; `release` is what ships, and takes minutes
+    #[arg(long, global = true, env = "WASMFN_E2E_PROFILE", default_value = "dev")]
+    pub profile: String,
 }
 
 impl Settings {
