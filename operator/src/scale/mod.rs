@@ -170,6 +170,9 @@ impl Scaler {
         let decision = watched.decide(&inputs, now);
         let metrics = &self.context.metrics.scale;
         metrics.decided(deployment, inputs.current, &decision);
+        if watched.turns_to(decision.cause) {
+            tell::decided(deployment, inputs.current, &decision);
+        }
         let begins_to_lack = watched.begins_to_lack(&decision);
         let step = watched.step(&decision, inputs.current, now);
         if begins_to_lack && let Some(problem) = room::problem(deployment, pods) {

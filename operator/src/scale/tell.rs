@@ -23,6 +23,19 @@ pub(super) fn pods(micro_pods: u64) -> f64 {
     pods
 }
 
+/// Something else decides than before, whether or not it changes the number: what keeps pods that
+/// nobody needs can be read here.
+pub(super) fn decided(deployment: &Deployment, current: u32, decision: &Decision) {
+    tracing::debug!(
+        deployment = deployment.name_any(),
+        namespace = deployment.namespace(),
+        current,
+        replicas = decision.replicas,
+        cause = decision.cause.as_str(),
+        "decided"
+    );
+}
+
 /// One log line for a change, with what it was made from.
 pub(super) fn scaled(change: &Change, took: Duration) {
     let status = change.deployment.status.as_ref();

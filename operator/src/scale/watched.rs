@@ -6,7 +6,7 @@ use std::{
 };
 
 use k8s_openapi::api::apps::v1::Deployment;
-use wasmfn_autoscale::{Decision, History, Inputs, decide};
+use wasmfn_autoscale::{Cause, Decision, History, Inputs, decide};
 
 use super::{
     collect::Namespace,
@@ -26,6 +26,7 @@ pub(super) struct Watched {
     changing: bool,
     retry_at: Option<Instant>,
     lacks_room: bool,
+    cause: Option<Cause>,
 }
 
 /// What to do about a decision.
@@ -49,6 +50,7 @@ impl Watched {
             changing: false,
             retry_at: None,
             lacks_room: false,
+            cause: None,
         }
     }
 
@@ -78,6 +80,11 @@ impl Watched {
 
     pub(super) fn decide(&self, inputs: &Inputs, now: Instant) -> Decision {
         decide(&self.history, inputs, now)
+    }
+
+    /// Whether something else than before decides.
+    pub(super) fn turns_to(&mut self, cause: Cause) -> bool {
+        self.cause.replace(cause) != Some(cause)
     }
 
     /// Whether room for pods has become short with this decision.

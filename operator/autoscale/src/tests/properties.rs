@@ -88,6 +88,27 @@ proptest! {
     }
 
     #[test]
+    fn what_is_in_the_way_is_heeded(functions in functions(), samples in samples(), ways in prop::collection::vec(any::<[bool; 3]>(), 60), current in 0_u32..80) {
+        let mut scene = Scene::new(current, functions);
+        let known_since = scene.inputs.known_since;
+        for (sample, [rolling, no_capacity, silent]) in samples.into_iter().zip(ways) {
+            scene.take(sample);
+            (scene.inputs.rolling, scene.inputs.no_capacity) = (rolling, no_capacity);
+            scene.inputs.known_since = known_since.filter(|_| !silent);
+            let before = scene.inputs.current;
+            let decision = scene.act();
+            prop_assert!(decision.replicas >= before.min(scene.present()));
+            prop_assert!(decision.replicas <= scene.most());
+            if rolling || silent {
+                prop_assert!(decision.replicas >= before.min(scene.most()), "{decision:?}");
+            }
+            if no_capacity && before > 0 {
+                prop_assert!(decision.replicas <= before, "{decision:?}");
+            }
+        }
+    }
+
+    #[test]
     fn nothing_leaves_on_missing_data_whatever_is_asked(functions in functions(), samples in samples(), current in 0_u32..80) {
         let mut scene = Scene::new(current, functions);
         scene.inputs.known_since = None;
