@@ -11,14 +11,15 @@ pub mod subject;
 
 use arguments::{Arguments, Command};
 use run::RunError;
+use wasmfn_runtime::compile::Program;
 
-/// Does what the command line says.
+/// Does what the command line says; modules are compiled by `compiler`.
 ///
 /// # Errors
 /// The error of the command.
-pub async fn main(arguments: Arguments) -> Result<(), RunError> {
+pub async fn main(arguments: Arguments, compiler: Program) -> Result<(), RunError> {
     match arguments.command {
-        Command::Run(arguments) => run::run(&arguments, interrupted()).await,
+        Command::Run(arguments) => run::run(&arguments, compiler, interrupted()).await,
     }
 }
 

@@ -6,9 +6,14 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use tracing_subscriber::EnvFilter;
 use wasmfn::arguments::Arguments;
+use wasmfn_runtime::compile::{Program, run_if_child};
+
+fn main() -> ExitCode {
+    run_if_child().unwrap_or_else(run)
+}
 
 #[tokio::main]
-async fn main() -> ExitCode {
+async fn run() -> ExitCode {
     let arguments = Arguments::parse();
     let filter = EnvFilter::try_from_default_env()
         .unwrap_or_else(|_| "error,guest=info,wasmfn::pull=warn".into());
@@ -19,7 +24,7 @@ async fn main() -> ExitCode {
         .with_target(false)
         .without_time()
         .init();
-    match wasmfn::main(arguments).await {
+    match wasmfn::main(arguments, Program::ThisExecutable).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {:#}", anyhow::Error::new(error));

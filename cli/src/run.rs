@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use wasmfn_crds::WasmFunction;
 use wasmfn_runtime::StartError;
+use wasmfn_runtime::compile::Program;
 use wasmfn_runtime::local::{self, Local, LocalError, MODULE_MAX_BYTES, Module, Options};
 
 use crate::arguments::Run;
@@ -70,10 +71,14 @@ pub enum RunError {
 ///
 /// # Errors
 /// [`RunError`].
-pub async fn run(arguments: &Run, stop: impl Future<Output = ()>) -> Result<(), RunError> {
+pub async fn run(
+    arguments: &Run,
+    compiler: Program,
+    stop: impl Future<Output = ()>,
+) -> Result<(), RunError> {
     tokio::pin!(stop);
     let local = tokio::select! {
-        local = start(arguments) => local?,
+        local = start(arguments, compiler) => local?,
         () = &mut stop => return Ok(()),
     };
     stop.await;
@@ -85,7 +90,7 @@ pub async fn run(arguments: &Run, stop: impl Future<Output = ()>) -> Result<(), 
 ///
 /// # Errors
 /// [`RunError`].
-pub async fn start(arguments: &Run) -> Result<Local, RunError> {
+pub async fn start(arguments: &Run, compiler: Program) -> Result<Local, RunError> {
     let subject = Subject::find(&arguments.subject)?;
     let function = settings(arguments, &subject)?;
     let bytes = module(&subject).await?;
@@ -96,6 +101,7 @@ pub async fn start(arguments: &Run) -> Result<Local, RunError> {
         module: Module::Bytes(bytes),
         port: arguments.port,
         references_folder: None,
+        compiler,
         observer: Some(Arc::new(|request| println!("{}", request_line(request)))),
     };
     let local = local::serve(options).await.map_err(|error| match error {

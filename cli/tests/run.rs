@@ -9,6 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use wasmfn::arguments::{Arguments, Command, Run};
 use wasmfn::run::{self, RunError};
+use wasmfn_runtime::compile::Program;
 
 fn example() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/hello")
@@ -19,6 +20,10 @@ fn arguments(subject: &Path, more: &[&str]) -> Run {
     words.extend(more);
     let Command::Run(arguments) = Arguments::parse_from(words).command;
     arguments
+}
+
+fn compiler() -> Program {
+    Program::Path(env!("CARGO_BIN_EXE_wasmfn").into())
 }
 
 async fn get(address: SocketAddr, path: &str) -> String {
@@ -37,7 +42,7 @@ async fn get(address: SocketAddr, path: &str) -> String {
 }
 
 async fn failure(arguments: &Run) -> String {
-    let error: RunError = match run::start(arguments).await {
+    let error: RunError = match run::start(arguments, compiler()).await {
         Ok(local) => panic!("it serves at {}", local.address()),
         Err(error) => error,
     };
@@ -46,7 +51,7 @@ async fn failure(arguments: &Run) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_example_is_built_and_served() {
-    let local = run::start(&arguments(&example(), &["--port", "0"]))
+    let local = run::start(&arguments(&example(), &["--port", "0"]), compiler())
         .await
         .unwrap();
     let answer = get(local.address(), "/reader").await;

@@ -44,6 +44,23 @@ impl Budget {
         })
     }
 
+    /// Gives away what there is: at most `most` bytes, and nothing where there are fewer than
+    /// `least`.
+    #[must_use]
+    pub fn reserve_between(self: &Arc<Self>, least: u64, most: u64) -> Option<Reservation> {
+        loop {
+            let free = self.limit_bytes.saturating_sub(self.used_bytes());
+            let bytes = free.min(most);
+            if bytes < least {
+                return None;
+            }
+            // Somebody else may have taken some of it meanwhile.
+            if let Some(reservation) = self.reserve(bytes) {
+                return Some(reservation);
+            }
+        }
+    }
+
     /// Counts `bytes` that are in use whether there is room for them or not.
     #[must_use]
     pub fn charge(self: &Arc<Self>, bytes: u64) -> Reservation {
@@ -102,6 +119,12 @@ impl Reservation {
         self
     }
 
+    /// Its size.
+    #[must_use]
+    pub const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Makes it at least `bytes` large; false, and unchanged, if the budget has no room.
     pub fn grow_to(&mut self, bytes: u64) -> bool {
         let more = bytes.saturating_sub(self.bytes);
@@ -157,6 +180,20 @@ mod tests {
         assert_eq!(account.bytes(), 40);
         drop(first);
         assert_eq!(account.bytes(), 0);
+    }
+
+    #[test]
+    fn gives_what_there_is_if_that_is_enough() {
+        let budget = Budget::new(100);
+        let bytes = |least, most| {
+            let reservation = budget.reserve_between(least, most);
+            reservation.map(|reservation| reservation.bytes())
+        };
+        assert_eq!(bytes(10, 60), Some(60));
+        assert_eq!(bytes(10, 600), Some(100));
+        let _held = budget.charge(95);
+        assert_eq!(bytes(5, 60), Some(5));
+        assert_eq!(bytes(6, 60), None);
     }
 
     #[test]

@@ -3,13 +3,15 @@
 //!
 //! It takes its functions from any [`source`]: the binary feeds it from the API
 //! server, the command line tool from a file. What happens to a function is in [`function`] (plan
-//! and supervisor), `loader`, [`registry`], [`engine`]; what happens to a request in [`serve`]
+//! and supervisor), `loader`, [`registry`], [`compile`], [`code`], [`engine`]; what happens to a request in [`serve`]
 //! and [`sandbox`]; what the pod says about itself in [`report`].
 
 mod admin;
 mod budget;
 mod cgroup;
 mod changes;
+pub mod code;
+pub mod compile;
 mod detect;
 #[cfg(feature = "pod")]
 mod drain;
@@ -19,7 +21,7 @@ mod limits;
 mod loader;
 pub mod local;
 mod manager;
-mod metrics;
+pub mod metrics;
 pub mod name_resolver;
 #[cfg(feature = "pod")]
 pub mod pod;
@@ -31,10 +33,11 @@ pub mod runtime;
 mod samples;
 pub mod sandbox;
 pub mod serve;
-mod siblings;
+pub mod siblings;
 pub mod source;
 mod store;
 pub mod tokens;
+mod turns;
 
 pub use cgroup::memory_budget_bytes;
 pub use runtime::{Runtime, Settings, StartError};

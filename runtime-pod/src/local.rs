@@ -18,6 +18,8 @@ use wasmfn_report::Load;
 
 use crate::{
     cgroup::memory_budget_bytes,
+    code::Seal,
+    compile::Program,
     function::ResolutionAuthority,
     name_resolver::{NameResolver, NameResolverError},
     registry::{Credentials, Registry, RegistryError},
@@ -65,6 +67,8 @@ pub struct Options {
     pub port: u16,
     /// Folder with `secrets/NAME/KEY` and `configmaps/NAME/KEY`, if the function refers to any.
     pub references_folder: Option<PathBuf>,
+    /// What compiles the module.
+    pub compiler: Program,
     /// Is told of each request.
     pub observer: Option<Observer>,
 }
@@ -128,7 +132,9 @@ pub async fn serve(options: Options) -> Result<Local, LocalError> {
         threads,
         memory_budget_bytes: memory_budget_bytes(),
         module_max_bytes: MODULE_MAX_BYTES,
-        module_folder: None,
+        state_folder: None,
+        compiler: options.compiler,
+        seal: Seal::of_process(),
         references_folder: options.references_folder,
         authority: ResolutionAuthority::Own,
         trust: Trust::Everyone(name.clone()),

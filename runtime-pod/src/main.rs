@@ -4,10 +4,17 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
-use wasmfn_runtime::pod::{self, PodSettings};
+use wasmfn_runtime::{
+    compile::run_if_child,
+    pod::{self, PodSettings},
+};
+
+fn main() -> ExitCode {
+    run_if_child().unwrap_or_else(serve)
+}
 
 #[tokio::main]
-async fn main() -> ExitCode {
+async fn serve() -> ExitCode {
     let settings = PodSettings::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()

@@ -7,7 +7,7 @@ use std::{
 };
 
 use prometheus_client::{
-    encoding::{EncodeLabelSet, text::encode},
+    encoding::{EncodeLabelSet, EncodeLabelValue, text::encode},
     metrics::{
         counter::Counter,
         family::Family,
@@ -63,6 +63,22 @@ struct Of {
     function: String,
 }
 
+/// Where the code of a function came from when it was loaded.
+#[derive(Clone, Copy, Debug, EncodeLabelValue, Eq, Hash, PartialEq)]
+pub enum LoadedFrom {
+    /// It was on disk.
+    Disk,
+    /// A sibling sent it.
+    Sibling,
+    /// This pod compiled it.
+    Compiler,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct From {
+    from: LoadedFrom,
+}
+
 /// What the pod as a whole holds right now.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Holdings {
@@ -82,6 +98,8 @@ pub struct Metrics {
     requests: Family<Outcome, Counter>,
     refusals: Family<Refusal, Counter>,
     seconds: Family<Of, Histogram, fn() -> Histogram>,
+    loads: Family<From, Counter>,
+    mapped: Gauge<u64, AtomicU64>,
     functions: Gauge<u64, AtomicU64>,
     in_flight: Gauge<u64, AtomicU64>,
     memory: Gauge<u64, AtomicU64>,
@@ -105,6 +123,8 @@ impl Default for Metrics {
             requests: Family::default(),
             refusals: Family::default(),
             seconds: Family::new_with_constructor(histogram),
+            loads: Family::default(),
+            mapped: Gauge::default(),
             functions: Gauge::default(),
             in_flight: Gauge::default(),
             memory: Gauge::default(),
@@ -126,6 +146,17 @@ impl Default for Metrics {
             "Time from a request's head to the last byte of its answer",
             Unit::Seconds,
             metrics.seconds.clone(),
+        );
+        registry.register(
+            "loads",
+            "Modules that were loaded, by where their compiled code came from",
+            metrics.loads.clone(),
+        );
+        registry.register_with_unit(
+            "code_mapped",
+            "Memory that mapped modules cost besides the pages of their files",
+            Unit::Bytes,
+            metrics.mapped.clone(),
         );
         registry.register(
             "functions",
@@ -176,6 +207,22 @@ impl Metrics {
                 reason: reason.as_str(),
             })
             .clone()
+    }
+
+    /// Counts a module that was loaded.
+    pub fn loaded(&self, from: LoadedFrom) {
+        self.loads.get_or_create(&From { from }).inc();
+    }
+
+    /// Mapped modules cost so much, in bytes.
+    pub fn mapped(&self, bytes: u64) {
+        self.mapped.set(bytes);
+    }
+
+    /// Modules that were loaded from there so far.
+    #[must_use]
+    pub fn loads(&self, from: LoadedFrom) -> u64 {
+        self.loads.get_or_create(&From { from }).get()
     }
 
     /// Forgets a function that the pod no longer holds.

@@ -4,25 +4,28 @@ use std::{
     io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
     num::NonZeroUsize,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU32},
     },
+    time::{Duration, Instant},
 };
 
 use tokio::{
     net::TcpListener,
-    task::{JoinHandle, JoinSet},
+    task::{JoinHandle, JoinSet, spawn_blocking},
 };
 
 use crate::{
     admin::{self, Admin},
     budget::Budget,
     changes::Changes,
+    code::{CodeCache, Seal},
+    compile::{Compiler, Program},
     engine::{EngineError, EngineSet, Slots},
     function::{FunctionTable, ResolutionAuthority, Supervisor},
-    loader::Loader,
+    loader::{Loader, Places},
     manager::Manager,
     metrics::Metrics,
     name_resolver::NameResolver,
@@ -31,15 +34,18 @@ use crate::{
     report::{Picture, Pod},
     sandbox::{Outbound, OwnHosts},
     serve::{self, Admission, Closing, DataPort, Handler, Host, Observer, Trust},
-    siblings::{self, Siblings},
+    siblings::{self, Asked, Claims, Offer, Siblings},
     source::FunctionSource,
-    store::ModuleStore,
+    store::{CodeStore, ModuleStore},
     tokens::Tokens,
 };
 
 /// Requests at the same time, of all functions. Each engine has as many slots, where the address
 /// space suffices.
 const SLOTS: u32 = 1000;
+
+/// How often it is looked which modules are idle.
+const IDLE_LOOK: Duration = Duration::from_secs(5);
 
 /// What a runtime needs to know.
 pub struct Settings {
@@ -51,8 +57,12 @@ pub struct Settings {
     pub memory_budget_bytes: u64,
     /// Largest module.
     pub module_max_bytes: u64,
-    /// Where module bytes are kept; nowhere, where unset.
-    pub module_folder: Option<PathBuf>,
+    /// Where modules and compiled code are kept; nowhere, where unset.
+    pub state_folder: Option<PathBuf>,
+    /// What compiles modules.
+    pub compiler: Program,
+    /// What keeps foreign code out.
+    pub seal: Seal,
     /// Where Secrets and `ConfigMap`s are projected.
     pub references_folder: Option<PathBuf>,
     /// Whose word counts for what a tag stands for.
@@ -73,9 +83,9 @@ pub enum StartError {
     /// The engine's part.
     #[error(transparent)]
     Engine(#[from] EngineError),
-    /// The folder for modules cannot be made.
-    #[error("the folder for modules cannot be made")]
-    ModuleFolder(#[source] io::Error),
+    /// The folders for modules and compiled code cannot be used.
+    #[error("the folders for modules and compiled code cannot be used")]
+    StateFolder(#[source] io::Error),
     /// A port cannot be listened on.
     #[error("cannot listen on {address}")]
     Listen {
@@ -94,7 +104,10 @@ pub struct Runtime {
     picture: Arc<Picture>,
     metrics: Arc<Metrics>,
     handler: Arc<Handler>,
-    store: ModuleStore,
+    modules: ModuleStore,
+    code: Arc<CodeCache>,
+    claims: Arc<Claims>,
+    asked: Arc<Asked>,
     engines: Arc<EngineSet>,
     closing: Closing,
     tasks: JoinSet<()>,
@@ -113,10 +126,10 @@ impl Runtime {
     ) -> Result<Self, StartError> {
         let budget = Budget::new(settings.memory_budget_bytes);
         let engines = EngineSet::new(SLOTS, Arc::clone(&budget))?;
-        let store = match &settings.module_folder {
-            Some(folder) => ModuleStore::open(folder).map_err(StartError::ModuleFolder)?,
-            None => ModuleStore::nowhere(),
-        };
+        let (modules, store) = stores(settings.state_folder.as_deref(), settings.seal)?;
+        let code = CodeCache::new(Arc::clone(&engines), store, budget.limit_bytes())?;
+        let compiler = Compiler::new(settings.compiler, Arc::clone(&budget));
+        let claims = Arc::new(Claims::default());
         let functions = Arc::new(FunctionTable::default());
         let admission = Arc::new(Admission::new(budget, Slots::new(SLOTS)));
         let runnable = Arc::new(AtomicU32::new(0));
@@ -132,13 +145,18 @@ impl Runtime {
             is_leaving: AtomicBool::new(false),
         });
         let references = References::new(settings.references_folder);
-        let loader = Loader::new(
-            Arc::clone(&engines),
+        let loader = Loader {
+            code: Arc::clone(&code),
+            compiler,
             registry,
-            store.clone(),
-            settings.siblings,
-            settings.module_max_bytes,
-        );
+            modules: modules.clone(),
+            siblings: settings.siblings,
+            claims: Arc::clone(&claims),
+            max_bytes: settings.module_max_bytes,
+            metrics: Arc::clone(&metrics),
+            places: Places::default(),
+            turns: Loader::turns(),
+        };
         let manager = Manager {
             supervisor: Supervisor {
                 loader: Arc::new(loader),
@@ -152,6 +170,7 @@ impl Runtime {
         let mut tasks = JoinSet::new();
         tasks.spawn(manager.run(source));
         tasks.spawn(async move { references.watch().await });
+        tasks.spawn(let_go_idle(Arc::clone(&code), Arc::clone(&metrics)));
         let host = Host {
             outbound: Arc::new(Outbound::new(Arc::new(resolver), settings.own_hosts)),
             runnable,
@@ -168,7 +187,10 @@ impl Runtime {
             picture,
             metrics,
             handler: Arc::new(handler),
-            store,
+            modules,
+            code,
+            claims,
+            asked: Arc::default(),
             engines,
             closing: Closing::default(),
             tasks,
@@ -200,10 +222,35 @@ impl Runtime {
         self.tasks.spawn(serve_router(listener, router));
     }
 
-    /// Passes modules on to siblings on `listener`.
+    /// Passes modules and compiled code on to siblings on `listener`.
     pub fn serve_modules(&mut self, listener: TcpListener, tokens: Arc<Tokens>) {
-        let router = siblings::router(self.store.clone(), tokens);
+        let router = siblings::router(Offer {
+            modules: self.modules.clone(),
+            code: Arc::clone(&self.code),
+            claims: Arc::clone(&self.claims),
+            tokens,
+            asked: Arc::clone(&self.asked),
+        });
         self.tasks.spawn(serve_router(listener, router));
+    }
+
+    /// When somebody last asked for something that this process is there for: a request, or a
+    /// sibling that copies what it has.
+    #[must_use]
+    pub fn last_arrival(&self) -> Instant {
+        self.handler.last_arrival().max(self.asked.last())
+    }
+
+    /// The numbers.
+    #[must_use]
+    pub const fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// Lets all modules go, as if nobody had asked for them for a while: the next request of each
+    /// maps it again.
+    pub fn unmap_all(&self) {
+        self.code.unmap_all();
     }
 
     /// What the pod says about itself.
@@ -234,6 +281,32 @@ impl Runtime {
 impl Drop for Runtime {
     fn drop(&mut self) {
         self.closing.at_once.cancel();
+    }
+}
+
+/// Where modules and compiled code are kept.
+fn stores(folder: Option<&Path>, seal: Seal) -> Result<(ModuleStore, CodeStore), StartError> {
+    let seal = Arc::new(seal);
+    let Some(folder) = folder else {
+        return Ok((ModuleStore::nowhere(), CodeStore::nowhere(seal)));
+    };
+    let modules = ModuleStore::open(&folder.join("modules"));
+    let code = CodeStore::open(&folder.join("code"), seal);
+    Ok((
+        modules.map_err(StartError::StateFolder)?,
+        code.map_err(StartError::StateFolder)?,
+    ))
+}
+
+/// Lets modules go that nobody asks for, until dropped.
+async fn let_go_idle(code: Arc<CodeCache>, metrics: Arc<Metrics>) {
+    let mut looks = tokio::time::interval(IDLE_LOOK);
+    loop {
+        looks.tick().await;
+        metrics.mapped(code.mapped_bytes());
+        let code = Arc::clone(&code);
+        // Taking a large module out of memory takes a while.
+        let _ = spawn_blocking(move || code.let_go()).await;
     }
 }
 

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use serde_json::{Value, json};
 use support::{Plan, World, client, client::Answer, guests, registry::Shelf};
+use wasmfn_runtime::compile::Program;
 
 async fn world(limits: Value) -> World {
     let mut world = World::new().await;
@@ -171,7 +172,9 @@ async fn requests_beyond_the_concurrency_are_refused_unread() {
 async fn a_pod_without_memory_says_that_it_is_full() {
     let plan = Plan {
         memory_budget_bytes: 24 << 20,
-        folder: None,
+        // A child would need more than this pod has.
+        compiler: Program::InProcess,
+        ..Plan::default()
     };
     let mut world = World::with(plan, Arc::new(Shelf::default())).await;
     world.registry.push("r/answer:1", guests::bytes("answer"));

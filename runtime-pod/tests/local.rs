@@ -38,6 +38,7 @@ async fn serve(
         module: Module::Bytes(bytes),
         port: 0,
         references_folder: None,
+        compiler: support::compiler(),
         observer: Some(Arc::new(move |observed: &Observed| {
             seen.lock().unwrap().push(observed.clone());
         })),

@@ -1,4 +1,4 @@
-//! Compiles modules and holds what all instances share: wasmtime engines with their pools of slots,
+//! Links compiled modules and holds what all instances share: wasmtime engines with their pools of slots,
 //! the host functions, and the clock that interrupts guests.
 //!
 //! There is an engine for each `combination` in use of WASI generation, way in which slots are made
@@ -19,6 +19,7 @@ mod set;
 mod settings;
 mod slots;
 mod space;
+mod target;
 #[cfg(test)]
 mod tests;
 mod ticker;
@@ -28,13 +29,18 @@ use std::sync::Arc;
 use wasmtime::component::Linker;
 
 pub use combination::{Combination, Wasi};
+pub(crate) use compile::precompile;
 pub use compile::{CompileError, Guest, Module};
 pub use reset::Reset;
 pub use set::EngineSet;
 pub use slots::{Slot, Slots};
+pub use target::{TARGET_BYTES, Target};
 pub use ticker::{Clock, Running, TICK};
 
 use crate::sandbox::Sandbox;
+
+/// Version of wasmtime that this is built with. A test compares it with the lock file.
+const WASMTIME_VERSION: &str = "50.0.1";
 
 /// An engine could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -42,9 +48,6 @@ pub enum EngineError {
     /// Wasmtime refused the settings, or the memory could not be had.
     #[error("the wasm engine cannot start: {0:#}")]
     Start(wasmtime::Error),
-    /// The threads that compile could not be started.
-    #[error("the threads that compile cannot start")]
-    Compilers(#[source] rayon::ThreadPoolBuildError),
     /// The thread that interrupts guests could not be started.
     #[error("the engine's clock cannot start")]
     Ticker(#[source] std::io::Error),

@@ -5,26 +5,14 @@ use std::{
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
-use bytes::Bytes;
-use tokio::sync::Semaphore;
-
 use super::{
-    Clock, CompileError, Engine, EngineError, Module, combination::Combination, compile, layout,
-    reset::Reset, scan, space::Space, ticker::Ticker,
+    Clock, CompileError, Engine, EngineError, Module, WASMTIME_VERSION, combination::Combination,
+    compile, reset::Reset, scan, settings::settings, space::Space, ticker::Ticker,
 };
-use crate::budget::Budget;
-
-/// Modules that are compiled at the same time, so that the parts of one that cannot be split leave
-/// no core idle; the rest waits its turn.
-const COMPILATIONS: usize = 2;
-
-/// Niceness of the threads that compile: they use what serving leaves, at a quarter of its weight
-/// where it leaves nothing.
-const COMPILE_NICENESS: i32 = 5;
-
-/// Working memory of a compilation, as a multiple of the module's size. Measured: 290 to 385 MB
-/// for a component of 12.8 MB.
-const COMPILE_FACTOR: u64 = 30;
+use crate::{
+    budget::Budget,
+    code::{CodeFile, Fingerprint},
+};
 
 /// What all guests of this process share.
 pub struct EngineSet {
@@ -32,8 +20,6 @@ pub struct EngineSet {
     slots_each: u32,
     ticker: Ticker,
     scan_is_useful: OnceLock<bool>,
-    compiling: Semaphore,
-    compilers: rayon::ThreadPool,
     budget: Arc<Budget>,
 }
 
@@ -55,7 +41,7 @@ impl std::fmt::Debug for EngineSet {
 
 impl EngineSet {
     /// No engine yet; each that is needed will hold at most `slots_each` instances at the same time:
-    /// fewer, where the address space does not suffice. Code and compilation draw on `budget`.
+    /// fewer, where the address space does not suffice. Mapped code draws on `budget`.
     ///
     /// # Errors
     /// [`EngineError`] if a thread cannot be started.
@@ -65,8 +51,6 @@ impl EngineSet {
             slots_each,
             ticker: Ticker::start().map_err(EngineError::Ticker)?,
             scan_is_useful: OnceLock::new(),
-            compiling: Semaphore::new(COMPILATIONS),
-            compilers: compilers().map_err(EngineError::Compilers)?,
             budget,
         }))
     }
@@ -92,10 +76,11 @@ impl EngineSet {
         Ok(engine)
     }
 
-    /// The way in which a module's slots are made fresh. The first answer may take some 20 ms.
+    /// The way in which the slots of a module are made fresh whose initial layout ends there. The
+    /// first answer may take some 20 ms.
     #[must_use]
-    pub fn reset(&self, bytes: &[u8]) -> Reset {
-        Reset::choose(layout::initial_end_bytes(bytes), || {
+    pub fn reset(&self, initial_end_bytes: u64) -> Reset {
+        Reset::choose(initial_end_bytes, || {
             *self.scan_is_useful.get_or_init(scan::is_useful)
         })
     }
@@ -106,44 +91,25 @@ impl EngineSet {
         self.ticker.join()
     }
 
-    /// Compiles and links a module, off the threads that serve.
+    /// What tells code for these engines from other code. Combinations differ in what a
+    /// [`Target`](super::Target) says besides.
+    ///
+    /// # Errors
+    /// [`EngineError`] if wasmtime refuses the settings.
+    pub fn fingerprint(&self) -> Result<Fingerprint, EngineError> {
+        let plain = settings(Combination::plain(Reset::Batch));
+        let engine = wasmtime::Engine::new(&plain).map_err(EngineError::Start)?;
+        Ok(Fingerprint::of(&engine, WASMTIME_VERSION))
+    }
+
+    /// Maps and links compiled code, for the engine that it was made for. Blocks for a few
+    /// milliseconds at most.
     ///
     /// # Errors
     /// [`CompileError`] that says what is wrong with the module.
-    pub async fn compile(
-        self: &Arc<Self>,
-        digest: &str,
-        bytes: Bytes,
-    ) -> Result<Module, CompileError> {
-        compile::refuse_foreign(&bytes)?;
-        let _turn = self
-            .compiling
-            .acquire()
-            .await
-            .map_err(|_| CompileError::Stopped)?;
-        let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        let _working_memory = self.budget.charge(size.saturating_mul(COMPILE_FACTOR));
-        let set = Arc::clone(self);
-        let digest = digest.to_owned();
-        tokio::task::spawn_blocking(move || {
-            let combination = Combination::plain(set.reset(&bytes));
-            let engine = set.engine(combination)?;
-            set.compilers
-                .install(|| compile::compile(&engine, &digest, &bytes, &set.budget))
-        })
-        .await
-        .map_err(|_| CompileError::Stopped)?
+    pub fn link(&self, digest: &str, code: &CodeFile) -> Result<Module, CompileError> {
+        let target = code.target();
+        let engine = self.engine(target.combination(self.reset(target.initial_end_bytes)))?;
+        compile::link(&engine, digest, code, &self.budget)
     }
-}
-
-/// Threads that compile the functions of a module side by side.
-fn compilers() -> Result<rayon::ThreadPool, rayon::ThreadPoolBuildError> {
-    rayon::ThreadPoolBuilder::new()
-        .thread_name(|index| format!("compile-{index}"))
-        .start_handler(|_| {
-            if let Err(error) = rustix::process::nice(COMPILE_NICENESS) {
-                tracing::debug!(%error, "compilation runs at the priority of serving");
-            }
-        })
-        .build()
 }

@@ -1,20 +1,25 @@
-use bytes::Bytes;
 use wasmfn_crds::Reason;
 
 use super::{imports, *};
-use crate::budget::Budget;
+use crate::{budget::Budget, code::Fingerprint, samples};
 
 fn engines() -> Arc<EngineSet> {
     EngineSet::new(4, Budget::new(1 << 30)).unwrap()
 }
 
-async fn refused(text: &str) -> CompileError {
-    let bytes = Bytes::from(wat::parse_str(text).unwrap());
-    engines().compile("sha256:0", bytes).await.unwrap_err()
+/// Why a module is refused, before it is compiled or when it is linked.
+fn refused(text: &str) -> CompileError {
+    let module = wat::parse_str(text).unwrap();
+    match Target::of(&module) {
+        Ok(target) => engines()
+            .link("sha256:0", &samples::code(&module, target))
+            .unwrap_err(),
+        Err(error) => error,
+    }
 }
 
-#[tokio::test]
-async fn everything_that_is_offered_can_be_imported() {
+#[test]
+fn everything_that_is_offered_can_be_imported() {
     let engine = engines().engine(Combination::plain(Reset::Small)).unwrap();
     for name in imports::offered_names() {
         let text = format!("(component (import \"{name}\" (instance)))");
@@ -32,8 +37,8 @@ async fn everything_that_is_offered_can_be_imported() {
     }
 }
 
-#[tokio::test]
-async fn missing_imports_are_all_listed() {
+#[test]
+fn missing_imports_are_all_listed() {
     let error = refused(
         r#"(component
             (import "wasi:nn/graph@0.2.0" (instance))
@@ -42,8 +47,7 @@ async fn missing_imports_are_all_listed() {
             (import "wasi:cli/environment@0.3.0" (instance))
             (instance $handler)
             (export "wasi:http/incoming-handler@0.2.0" (instance $handler)))"#,
-    )
-    .await;
+    );
     assert_eq!(error.reason(), Reason::MissingImport);
     assert_eq!(
         error.to_string(),
@@ -52,8 +56,8 @@ async fn missing_imports_are_all_listed() {
     );
 }
 
-#[tokio::test]
-async fn what_cannot_be_called_is_refused_by_what_it_is() {
+#[test]
+fn what_cannot_be_called_is_refused_by_what_it_is() {
     let cases = [
         (
             r#"(component (instance $a) (export "team:app/run@1.0.0" (instance $a)))"#,
@@ -87,7 +91,7 @@ async fn what_cannot_be_called_is_refused_by_what_it_is() {
         ),
     ];
     for (text, reason, part) in cases {
-        let error = refused(text).await;
+        let error = refused(text);
         assert_eq!(error.reason(), reason, "{error}");
         assert!(error.to_string().contains(part), "{error}");
     }
@@ -126,7 +130,41 @@ fn a_module_is_reset_by_its_layout() {
     let engines = engines();
     let small = "(component (core module (memory 2)))";
     let large = "(component (core module (memory 17)))";
-    let reset = |text| engines.reset(&wat::parse_str(text).unwrap());
+    let reset = |text| {
+        let module = wat::parse_str(text).unwrap();
+        engines.reset(layout::initial_end_bytes(&module))
+    };
     assert_eq!(reset(small), Reset::Small);
     assert_ne!(reset(large), Reset::Small);
+}
+
+#[test]
+fn the_version_is_the_one_that_is_built_with() {
+    let lock = include_str!("../../../Cargo.lock");
+    let entry = format!("name = \"wasmtime\"\nversion = \"{WASMTIME_VERSION}\"\n");
+    assert!(lock.contains(&entry));
+}
+
+#[test]
+fn code_is_served_by_the_engine_that_it_was_made_for() {
+    let engines = engines();
+    let module = samples::handler();
+    for counts_instructions in [false, true] {
+        let target = Target {
+            counts_instructions,
+            ..Target::of(&module).unwrap()
+        };
+        let linked = engines.link("sha256:0", &samples::code(&module, target));
+        let combination = linked.unwrap().engine().combination();
+        assert_eq!(combination.wasi, Wasi::V0_2);
+        assert_eq!(combination.counts_instructions, counts_instructions);
+    }
+}
+
+#[test]
+fn code_that_is_made_without_a_pool_has_the_name_of_code_that_a_pool_serves() {
+    let engines = engines();
+    let served = engines.engine(Combination::plain(Reset::Small)).unwrap();
+    let served = Fingerprint::of(served.wasmtime(), WASMTIME_VERSION);
+    assert_eq!(engines.fingerprint().unwrap(), served);
 }

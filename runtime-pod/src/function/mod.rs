@@ -21,7 +21,9 @@ pub use settings::{SettingsError, Version};
 pub(crate) use supervisor::{Supervisor, supervise};
 pub use table::FunctionTable;
 
-use crate::{budget::Account, changes::Changes, metrics::Metrics, sandbox::GuestLog};
+use crate::{
+    budget::Account, changes::Changes, metrics::Metrics, sandbox::GuestLog, turns::Demand,
+};
 
 /// Memory that the first request of a function is admitted on, in bytes; later ones on what was
 /// observed.
@@ -37,6 +39,7 @@ pub struct Function {
     runnable: AtomicU32,
     memory: Arc<Account>,
     peak_bytes: AtomicU64,
+    demand: Arc<Demand>,
     log: Arc<GuestLog>,
     changes: Arc<Changes>,
 }
@@ -66,6 +69,7 @@ impl Function {
             runnable: AtomicU32::new(0),
             memory: Arc::default(),
             peak_bytes: AtomicU64::new(FIRST_PEAK_BYTES),
+            demand: Arc::default(),
             changes,
         })
     }
@@ -74,6 +78,12 @@ impl Function {
     #[must_use]
     pub const fn id(&self) -> &FunctionId {
         &self.id
+    }
+
+    /// When it was asked for last, or would have been had it been loaded.
+    #[must_use]
+    pub const fn demand(&self) -> &Arc<Demand> {
+        &self.demand
     }
 
     /// Where its guests' output goes.
@@ -150,9 +160,9 @@ impl Function {
             resolution: state.resolution,
             load: state.load,
             serving: version.as_ref().map(|version| LoadedVersion {
-                digest: version.module().digest().to_owned(),
+                digest: version.code().digest().to_owned(),
                 generation: version.generation(),
-                kind: format!("{:?}", version.module().kind()),
+                kind: format!("{:?}", version.code().kind()),
             }),
             in_flight,
             full: version

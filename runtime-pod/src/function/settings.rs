@@ -1,4 +1,4 @@
-//! A version of a function: a module together with what the spec says about its requests.
+//! A version of a function: the code of a module together with what the spec says about its requests.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use wasmfn_crds::{
 use wasmtime_wasi_config::WasiConfigVariables;
 
 use crate::{
-    engine::Module,
+    code::Code,
     limits::{Limits, LimitsError},
     references::{MissingReference, References},
     sandbox::{AllowList, AllowListError},
@@ -48,10 +48,10 @@ impl SettingsError {
     }
 }
 
-/// What answers requests: a module under the settings of one generation. Requests hold theirs to
+/// What answers requests: code under the settings of one generation. Requests hold theirs to
 /// their end, whatever comes after.
 pub struct Version {
-    module: Arc<Module>,
+    code: Arc<Code>,
     generation: i64,
     revision: u64,
     limits: Limits,
@@ -65,7 +65,7 @@ impl std::fmt::Debug for Version {
         // Without environment and config, which hold secrets.
         formatter
             .debug_struct("Version")
-            .field("module", &self.module)
+            .field("code", &self.code)
             .field("generation", &self.generation)
             .finish_non_exhaustive()
     }
@@ -77,7 +77,7 @@ impl Version {
     /// # Errors
     /// [`SettingsError`] with the field that cannot be used.
     pub fn new(
-        module: Arc<Module>,
+        code: Arc<Code>,
         function: &WasmFunction,
         references: &References,
         revision: u64,
@@ -99,7 +99,7 @@ impl Version {
             config.insert(key, read(value, references, field)?);
         }
         Ok(Self {
-            module,
+            code,
             generation: function.metadata.generation.unwrap_or_default(),
             revision,
             limits: Limits::read(&spec.limits)?,
@@ -109,10 +109,10 @@ impl Version {
         })
     }
 
-    /// The module.
+    /// The module's code.
     #[must_use]
-    pub const fn module(&self) -> &Arc<Module> {
-        &self.module
+    pub const fn code(&self) -> &Arc<Code> {
+        &self.code
     }
 
     /// Generation of the spec.

@@ -11,8 +11,8 @@ use super::{
     plan::{self, Attempt, Desired, Next, Progress, Resting, Served, Step},
 };
 use crate::{
-    engine::Module,
-    loader::{LoadError, Loader},
+    code::Code,
+    loader::{LoadError, Loader, Wanted},
     references::References,
 };
 
@@ -27,7 +27,7 @@ pub(crate) struct Supervisor {
 /// What a step brings.
 enum Done {
     Resolved(Resolution),
-    Prepared(Arc<Module>),
+    Prepared(Arc<Code>),
 }
 
 /// A step's result, once it is there.
@@ -51,7 +51,7 @@ pub(crate) async fn supervise(
         supervisor,
         function,
         progress: Progress::default(),
-        module: None,
+        code: None,
         failed: None,
         work: None,
     };
@@ -63,8 +63,17 @@ pub(crate) async fn supervise(
             changed = desired.changed() => if changed.is_err() { return },
             _ = revision.changed() => {}
             (attempt, result) = finish(&mut hand.work) => hand.record(attempt, result),
+            () = lost(hand.code.clone()) => hand.start_over(),
             () = pause(wake_at) => {}
         }
+    }
+}
+
+/// The loss of the code that is held; never, where none is.
+async fn lost(code: Option<Arc<Code>>) {
+    match code {
+        Some(code) => code.lost().await,
+        None => std::future::pending().await,
     }
 }
 
@@ -91,8 +100,8 @@ struct Hand {
     supervisor: Supervisor,
     function: Arc<Function>,
     progress: Progress,
-    /// The module behind `progress.prepared`.
-    module: Option<Arc<Module>>,
+    /// The code behind `progress.prepared`.
+    code: Option<Arc<Code>>,
     /// What the report says while the last failure stands.
     failed: Option<Load>,
     work: Option<Work>,
@@ -115,7 +124,7 @@ impl Hand {
                         return None;
                     }
                     Step::Prepare { image, digest } => {
-                        self.say(&desired, Load::Pulling);
+                        self.say(&desired, Load::Waiting);
                         let result = self.prepare(object, image, digest);
                         self.work = Some(Work { attempt, result });
                         return None;
@@ -131,6 +140,17 @@ impl Hand {
                 }
             }
         }
+    }
+
+    /// Loads again what was lost: requests are refused meanwhile.
+    fn start_over(&mut self) {
+        tracing::warn!(
+            function = self.function.id().name,
+            "the compiled code is gone; it is loaded again"
+        );
+        self.code = None;
+        self.progress.prepared = None;
+        self.progress.serving = None;
     }
 
     fn is_under_way(&self, attempt: &Attempt) -> bool {
@@ -182,28 +202,33 @@ impl Hand {
         Box::pin(async move {
             let credentials = || references.credentials(&object.spec.image_pull_secrets);
             let progress = |load| function.set_load(load);
-            let module = loader.load(&image, &digest, credentials, progress).await?;
-            Ok(Done::Prepared(module))
+            let wanted = Wanted {
+                image: &image,
+                digest: &digest,
+                demand: function.demand(),
+            };
+            let code = loader.load(wanted, credentials, progress).await?;
+            Ok(Done::Prepared(code))
         })
     }
 
     fn serve(&mut self, object: &Arc<WasmFunction>, attempt: Attempt) {
-        let Some(module) = self.module.clone() else {
+        let Some(code) = self.code.clone() else {
             self.progress.prepared = None;
             return;
         };
         let references = &self.supervisor.references;
-        match Version::new(module, object, references, attempt.revision) {
+        match Version::new(code, object, references, attempt.revision) {
             Ok(version) => {
                 self.progress.serving = Some(Served {
-                    digest: version.module().digest().to_owned(),
+                    digest: version.code().digest().to_owned(),
                     generation: version.generation(),
                     revision: version.revision(),
                 });
                 self.progress.failure = None;
                 tracing::info!(
                     function = self.function.id().name,
-                    digest = version.module().digest(),
+                    digest = version.code().digest(),
                     generation = version.generation(),
                     "serving"
                 );
@@ -217,9 +242,9 @@ impl Hand {
     fn record(&mut self, attempt: Attempt, result: Result<Done, LoadError>) {
         match result {
             Ok(Done::Resolved(resolution)) => self.progress.resolution = Some(resolution),
-            Ok(Done::Prepared(module)) => {
-                self.progress.prepared = Some(module.digest().to_owned());
-                self.module = Some(module);
+            Ok(Done::Prepared(code)) => {
+                self.progress.prepared = Some(code.digest().to_owned());
+                self.code = Some(code);
             }
             Err(error) => {
                 let before = self.progress.failure.as_ref();

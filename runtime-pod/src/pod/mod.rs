@@ -21,6 +21,8 @@ use wasmfn_crds::names::{RUNTIME_ADMIN_PORT, RUNTIME_DATA_PORT, RUNTIME_MODULE_P
 pub use settings::PodSettings;
 
 use crate::{
+    code::Seal,
+    compile::Program,
     drain::Drain,
     function::ResolutionAuthority,
     memory_budget_bytes,
@@ -117,7 +119,9 @@ fn runtime_settings(
         threads: threads(settings),
         memory_budget_bytes: memory_budget_bytes(),
         module_max_bytes: settings.module_max_bytes,
-        module_folder: Some(settings.state_folder.join("modules")),
+        state_folder: Some(settings.state_folder.clone()),
+        compiler: Program::ThisExecutable,
+        seal: Seal::of_namespace(Arc::clone(tokens)),
         references_folder: Some(settings.references_folder.clone()),
         authority: ResolutionAuthority::Operator,
         trust: Trust::Gateways(Arc::clone(tokens)),
@@ -149,7 +153,7 @@ async fn leave(
     tracing::info!("told to go");
     runtime.leave();
     loop {
-        let closes_at = drain.closes_at(runtime.handler().last_arrival());
+        let closes_at = drain.closes_at(runtime.last_arrival());
         if closes_at <= Instant::now() {
             break;
         }

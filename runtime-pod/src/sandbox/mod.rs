@@ -19,7 +19,7 @@ pub use memory::{Exceeded, MemoryLimit};
 pub use outbound::{AllowList, AllowListError, Caller, Outbound, OwnHosts};
 pub use refused::Refused;
 
-use crate::{budget::Reservation, function::Version};
+use crate::{budget::Reservation, engine::Module, function::Version};
 use outbound::{Allowance, Hooks};
 
 /// Handles that a guest may hold at the same time.
@@ -54,6 +54,7 @@ impl Sandbox {
     #[must_use]
     pub fn store(
         version: &Version,
+        module: &Module,
         log: &Arc<GuestLog>,
         outbound: &Arc<Outbound>,
         reservation: Reservation,
@@ -77,7 +78,7 @@ impl Sandbox {
             memory: MemoryLimit::new(version.limits().memory_bytes, reservation),
             log,
         };
-        let mut store = Store::new(version.module().engine().wasmtime(), sandbox);
+        let mut store = Store::new(module.engine().wasmtime(), sandbox);
         store.limiter(|sandbox| &mut sandbox.memory);
         store.set_hostcall_fuel(HOST_CALL_BYTES);
         store.set_max_component_handles(MAX_HANDLES);

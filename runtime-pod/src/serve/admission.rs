@@ -12,7 +12,8 @@ use wasmfn_crds::answer::Refusal;
 
 use crate::{
     budget::{Budget, Reservation},
-    engine::{Slot, Slots},
+    code::Lost,
+    engine::{Module, Slot, Slots},
     function::{Function, InFlight, Version},
 };
 
@@ -33,6 +34,7 @@ pub struct Admission {
 #[derive(Debug)]
 pub(super) struct Admitted {
     pub(super) version: Arc<Version>,
+    pub(super) module: Arc<Module>,
     pub(super) reservation: Reservation,
     /// Held until the guest has ended and its answer is sent.
     pub(super) permit: Arc<Permit>,
@@ -61,6 +63,8 @@ impl Admission {
     /// Lets a request of `function` begin, or says why not.
     pub(super) fn admit(&self, function: &Arc<Function>) -> Result<Admitted, Refusal> {
         let Some(version) = function.version() else {
+            // It is first in line from now on.
+            function.demand().note();
             return Err(if function.has_failed() {
                 Refusal::Failed
             } else {
@@ -71,7 +75,8 @@ impl Admission {
             .enter(version.limits().max_concurrency)
             .ok_or(Refusal::Full)?;
         let slot = |slots: &Arc<Slots>| slots.take().ok_or_else(|| self.refuse_full());
-        let slots = [slot(&self.slots)?, slot(version.module().engine().slots())?];
+        let module = version.code().module().map_err(|Lost| Refusal::Loading)?;
+        let slots = [slot(&self.slots)?, slot(module.engine().slots())?];
         let expected = function.expected_bytes().min(version.limits().memory_bytes);
         let reservation = self
             .budget
@@ -80,6 +85,7 @@ impl Admission {
             .counted_in(function.memory());
         Ok(Admitted {
             version,
+            module,
             reservation,
             permit: Arc::new(Permit {
                 _in_flight: in_flight,

@@ -37,7 +37,7 @@ use super::{
     worker::Worker,
 };
 use crate::{
-    engine::Guest as Kind,
+    engine::{Guest as Kind, Module},
     function::{Function, Version},
     sandbox::{Exceeded, Outbound, RequestId, Sandbox},
 };
@@ -154,12 +154,14 @@ impl Drop for Guest {
 async fn run(job: Job, sender: oneshot::Sender<Said>) {
     let Admitted {
         version,
+        module,
         reservation,
         permit,
     } = job.admitted;
     let run = Run {
         _permit: permit,
         version,
+        module,
         function: job.function,
         host: job.host,
         worker: job.worker,
@@ -169,7 +171,13 @@ async fn run(job: Job, sender: oneshot::Sender<Said>) {
     let log = run.function.log();
     // Dropped after the ending is written down, since its end closes the answer: also where this
     // panics or is dropped, the ending stands before anybody can ask for it.
-    let mut store = Sandbox::store(&run.version, log, &run.host.outbound, reservation);
+    let mut store = Sandbox::store(
+        &run.version,
+        &run.module,
+        log,
+        &run.host.outbound,
+        reservation,
+    );
     let written = WrittenDown(Arc::clone(&run.fate));
     let ending = run.to_end(&mut store, job.request, sender).await;
     run.function
@@ -195,6 +203,7 @@ impl Drop for WrittenDown {
 /// One request's run.
 struct Run {
     version: Arc<Version>,
+    module: Arc<Module>,
     function: Arc<Function>,
     host: Host,
     worker: Arc<Worker>,
@@ -260,7 +269,7 @@ impl Run {
         let http = &mut sandbox.http();
         let request = http.new_incoming_request(Scheme::Http, request)?;
         let answer = http.new_response_outparam(sender)?;
-        let Kind::Proxy(pre) = self.version.module().guest();
+        let Kind::Proxy(pre) = self.module.guest();
         let proxy = pre.instantiate_async(&mut *store).await?;
         proxy
             .wasi_http_incoming_handler()

@@ -1,11 +1,13 @@
-//! Pods of one runtime deployment pass module bytes to each other, so that the registry is asked
-//! once and not by each.
+//! Pods of one runtime deployment pass modules and compiled code to each other, so that the
+//! registry is asked once and not by each, and one compiles for all.
 //!
-//! Both sides know the namespace's module token: the one who asks shows it, and the one who
-//! answers signs the bytes with it, since they cannot be checked against the digest of a manifest
-//! that is not there.
+//! Both sides know the namespace's module token: the one who asks shows it. The one who answers
+//! signs a module's bytes with it, since they cannot be checked against the digest of a manifest
+//! that is not there; compiled code bears the seal that it has on disk.
 
+mod claims;
 mod client;
+mod copy;
 mod server;
 #[cfg(test)]
 mod tests;
@@ -13,11 +15,16 @@ mod tests;
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
+pub(crate) use claims::{Claim, Claims};
 pub use client::Siblings;
-pub use server::router;
+pub(crate) use copy::Copied;
+pub(crate) use server::{Asked, Offer, router};
 
 /// Header that holds the signature of the bytes.
 const SIGNATURE_HEADER: &str = "wasmfn-signature";
+
+/// Header that says how far a pod is that has no code yet, but will.
+const STAGE_HEADER: &str = "wasmfn-code-stage";
 
 /// Signature of a module's bytes under a digest.
 fn signature(token: &str, digest: &str, bytes: &[u8]) -> String {

@@ -1,49 +1,121 @@
-//! The module port: bytes by digest, for those who show the token.
+//! The module port: modules by digest and compiled code by key, for those who show the token.
 
-use std::sync::Arc;
+use std::{
+    fs::File,
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
 
 use axum::{
     Router,
-    extract::{Path, State},
-    http::{HeaderMap, StatusCode, header::AUTHORIZATION},
+    body::Body,
+    extract::{Path, Request, State},
+    http::{
+        StatusCode,
+        header::{AUTHORIZATION, CONTENT_LENGTH},
+    },
+    middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::get,
 };
+use futures::StreamExt;
+use tokio_util::io::ReaderStream;
 use wasmfn_crds::token::Purpose;
 
-use super::{SIGNATURE_HEADER, signature};
-use crate::{store::ModuleStore, tokens::Tokens};
+use super::{Claims, SIGNATURE_HEADER, STAGE_HEADER, signature};
+use crate::{
+    code::{CodeCache, CodeKey},
+    store::ModuleStore,
+    tokens::Tokens,
+};
 
+/// What is read of a file at once, in bytes.
+const CHUNK_BYTES: usize = 128 << 10;
+
+/// What the port offers.
 #[derive(Clone)]
-struct Modules {
-    store: ModuleStore,
-    tokens: Arc<Tokens>,
+pub(crate) struct Offer {
+    pub(crate) modules: ModuleStore,
+    pub(crate) code: Arc<CodeCache>,
+    pub(crate) claims: Arc<Claims>,
+    pub(crate) tokens: Arc<Tokens>,
+    pub(crate) asked: Arc<Asked>,
+}
+
+/// When a sibling asked for something last, or was still being sent it.
+#[derive(Debug)]
+pub(crate) struct Asked(Mutex<Instant>);
+
+impl Default for Asked {
+    fn default() -> Self {
+        Self(Mutex::new(Instant::now()))
+    }
+}
+
+impl Asked {
+    fn note(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
+    /// The time of it.
+    pub(crate) fn last(&self) -> Instant {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The routes of the module port.
-pub fn router(store: ModuleStore, tokens: Arc<Tokens>) -> Router {
+pub(crate) fn router(offer: Offer) -> Router {
     Router::new()
         .route("/v1/blobs/{digest}", get(blob))
-        .with_state(Modules { store, tokens })
+        .route("/v1/code/{key}", get(code))
+        .layer(from_fn_with_state(offer.clone(), authorized))
+        .with_state(offer)
 }
 
-async fn blob(
-    State(modules): State<Modules>,
-    Path(digest): Path<String>,
-    headers: HeaderMap,
-) -> Response {
-    if !modules
-        .tokens
-        .matches_bearer(Purpose::Module, headers.get(AUTHORIZATION))
-    {
+async fn authorized(State(offer): State<Offer>, request: Request, next: Next) -> Response {
+    let shown = request.headers().get(AUTHORIZATION);
+    if !offer.tokens.matches_bearer(Purpose::Module, shown) {
         return StatusCode::UNAUTHORIZED.into_response();
     }
-    let token = modules.tokens.get(Purpose::Module).unwrap_or_default();
-    match modules.store.read(&digest).await {
+    next.run(request).await
+}
+
+async fn blob(State(offer): State<Offer>, Path(digest): Path<String>) -> Response {
+    offer.asked.note();
+    let token = offer.tokens.get(Purpose::Module).unwrap_or_default();
+    match offer.modules.read(&digest).await {
         Some(bytes) => {
             let signature = signature(&token, &digest, &bytes);
             ([(SIGNATURE_HEADER, signature)], bytes).into_response()
         }
         None => StatusCode::NOT_FOUND.into_response(),
     }
+}
+
+async fn code(State(offer): State<Offer>, Path(key): Path<String>) -> Response {
+    offer.asked.note();
+    let Some(key) = CodeKey::parse(&key) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    // Before the look for the file: what is claimed now may be stored a moment later.
+    let stage = offer.claims.stage(&key);
+    let code = Arc::clone(&offer.code);
+    let file = tokio::task::spawn_blocking(move || code.store().raw(&key)).await;
+    match (file.ok().flatten(), stage) {
+        (Some(file), _) => send(file, offer.asked),
+        (None, Some(stage)) => {
+            (StatusCode::ACCEPTED, [(STAGE_HEADER, stage.as_str())]).into_response()
+        }
+        (None, None) => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+fn send(file: File, asked: Arc<Asked>) -> Response {
+    let Ok(length) = file.metadata().map(|metadata| metadata.len()) else {
+        return StatusCode::NOT_FOUND.into_response();
+    };
+    let chunks = ReaderStream::with_capacity(tokio::fs::File::from_std(file), CHUNK_BYTES);
+    let chunks = chunks.inspect(move |_| asked.note());
+    let headers = [(CONTENT_LENGTH, length.to_string())];
+    (headers, Body::from_stream(chunks)).into_response()
 }

@@ -1,16 +1,25 @@
-use std::{net::SocketAddr, sync::Arc};
+use std::{fs::File, io::Write, net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
 use super::{client::ask, *};
-use crate::{store::ModuleStore, tokens::Tokens};
+use crate::{
+    budget::Budget,
+    code::{CodeCache, CodeKey, Seal},
+    engine::{EngineSet, Target},
+    samples,
+    store::{CodeStore, ModuleStore},
+    tokens::Tokens,
+};
 
 const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 struct Sibling {
     address: SocketAddr,
+    code: Arc<CodeCache>,
+    claims: Arc<Claims>,
     _folder: TempDir,
 }
 
@@ -23,10 +32,23 @@ async fn sibling(token: &str) -> Sibling {
     let tokens = Tokens::open(folder.path().to_owned());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    let router = router(store, Arc::clone(&tokens));
+    let seal = Arc::new(Seal::of_process());
+    let code = CodeStore::open(&folder.path().join("code"), seal).unwrap();
+    let engines = EngineSet::new(1, Budget::new(1 << 30)).unwrap();
+    let claims = Arc::new(Claims::default());
+    let code = CodeCache::new(engines, code, 1 << 30).unwrap();
+    let router = router(Offer {
+        modules: store,
+        code: Arc::clone(&code),
+        claims: Arc::clone(&claims),
+        tokens,
+        asked: Arc::default(),
+    });
     tokio::spawn(async move { axum::serve(listener, router).await });
     Sibling {
         address,
+        code,
+        claims,
         _folder: folder,
     }
 }
@@ -59,4 +81,52 @@ fn the_signature_binds_token_digest_and_bytes() {
     assert_ne!(signed, signature("other", DIGEST, b"module"));
     assert_ne!(signed, signature("token", "sha256:0", b"module"));
     assert_ne!(signed, signature("token", DIGEST, b"modul"));
+}
+
+/// What asking `siblings` for code comes to, and the bytes that came.
+async fn copy(siblings: &[&Sibling], token: &str, key: &CodeKey) -> (Copied, Vec<u8>) {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("module-token"), token).unwrap();
+    let addresses = siblings.iter().map(|sibling| sibling.address).collect();
+    let siblings = Siblings::at(addresses, Tokens::open(folder.path().to_owned()));
+    let path = folder.path().join("copy");
+    let copied = siblings.copy(key, File::create(&path).unwrap()).await;
+    (copied, std::fs::read(path).unwrap())
+}
+
+fn store(sibling: &Sibling, bytes: &[u8]) -> CodeKey {
+    let draft = sibling.code.draft(DIGEST).unwrap();
+    draft.writer().unwrap().write_all(bytes).unwrap();
+    let target = Target::of(&samples::handler()).unwrap();
+    sibling.code.store().seal(&draft, target).unwrap();
+    assert!(sibling.code.store().keep(&draft, target));
+    *draft.key()
+}
+
+#[tokio::test]
+async fn code_is_copied_from_whoever_has_it_with_its_seal() {
+    let (without, with) = (sibling("secret").await, sibling("secret").await);
+    let bytes = vec![7; 300_000];
+    let key = store(&with, &bytes);
+    let (copied, sent) = copy(&[&without, &with], "secret", &key).await;
+    assert_eq!(copied, Copied::Sent);
+    assert_eq!(sent.len(), bytes.len() + 48);
+    assert_eq!(sent[..bytes.len()], bytes);
+
+    assert_eq!(copy(&[&with], "guess", &key).await.0, Copied::Nobody);
+    assert_eq!(copy(&[&without], "secret", &key).await.0, Copied::Nobody);
+    assert_eq!(copy(&[], "secret", &key).await.0, Copied::Nobody);
+}
+
+#[tokio::test]
+async fn code_that_a_sibling_makes_is_waited_for() {
+    let sibling = sibling("secret").await;
+    let key = sibling.code.key(DIGEST);
+    let claim = sibling.claims.claim(key);
+    // Both have the same address here: neither waits for the other that has not begun.
+    assert_eq!(copy(&[&sibling], "secret", &key).await.0, Copied::Nobody);
+    claim.making();
+    assert_eq!(copy(&[&sibling], "secret", &key).await.0, Copied::Soon);
+    store(&sibling, b"code");
+    assert_eq!(copy(&[&sibling], "secret", &key).await.0, Copied::Sent);
 }

@@ -1,10 +1,12 @@
-//! What outlives a restart of the container, in the pod's emptyDir: the function list and the
-//! bytes of modules. Files are written beside their place and then renamed, so that each is there
-//! as a whole or not at all.
+//! What outlives a restart of the container, in the pod's emptyDir: the function list, the bytes of
+//! modules and compiled code. Files are written beside their place and then renamed, so that each
+//! is there as a whole or not at all; what was used longest ago makes room for what is new.
 
+mod code;
 #[cfg(feature = "pod")]
 mod functions;
 mod modules;
+mod room;
 
 use std::{
     fs::{self, File},
@@ -12,6 +14,7 @@ use std::{
     path::Path,
 };
 
+pub(crate) use code::{CodeStore, Draft};
 #[cfg(feature = "pod")]
 pub use functions::FunctionStore;
 pub use modules::ModuleStore;
@@ -19,7 +22,7 @@ pub use modules::ModuleStore;
 /// Writes `bytes` so that `path` holds either what it held or all of them, also after a crash.
 fn write_atomically(path: &Path, bytes: &[&[u8]]) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
-    let temporary = path.with_extension("part");
+    let temporary = path.with_extension(room::PART);
     let mut file = File::create(&temporary)?;
     for part in bytes {
         file.write_all(part)?;

@@ -24,11 +24,14 @@ use wasmfn_crds::{WasmFunction, status::Resolved};
 use wasmfn_report::{Load, RuntimeFunction, RuntimeLine};
 use wasmfn_runtime::{
     Runtime, Settings,
+    code::Seal,
+    compile::Program,
     function::ResolutionAuthority,
     name_resolver::NameResolver,
     report::Pod,
     sandbox::OwnHosts,
     serve::{DataPort, Trust, default_threads},
+    siblings::Siblings,
     source::FunctionSet,
     tokens::Tokens,
 };
@@ -52,6 +55,14 @@ pub struct World {
 pub struct Plan {
     pub memory_budget_bytes: u64,
     pub folder: Option<Arc<TempDir>>,
+    pub compiler: Program,
+    /// Module ports of its siblings.
+    pub siblings: Option<Vec<SocketAddr>>,
+}
+
+/// The program that compiles, as in a pod.
+pub fn compiler() -> Program {
+    Program::Path(env!("CARGO_BIN_EXE_wasmfn-runtime").into())
 }
 
 impl Default for Plan {
@@ -59,6 +70,8 @@ impl Default for Plan {
         Self {
             memory_budget_bytes: 1 << 30,
             folder: None,
+            compiler: compiler(),
+            siblings: None,
         }
     }
 }
@@ -72,17 +85,27 @@ impl World {
         let folder = plan
             .folder
             .unwrap_or_else(|| Arc::new(tempfile::tempdir().unwrap()));
-        std::fs::write(folder.path().join("data-token"), TOKEN).unwrap();
+        for (file, token) in [
+            ("data-token", TOKEN),
+            ("module-token", "module-token"),
+            ("code-key", "code-key"),
+        ] {
+            std::fs::write(folder.path().join(file), token).unwrap();
+        }
         let settings = Settings {
             pod: Pod::default(),
             threads: default_threads(),
             memory_budget_bytes: plan.memory_budget_bytes,
             module_max_bytes: 64 << 20,
-            module_folder: Some(folder.path().join("modules")),
+            state_folder: Some(folder.path().to_owned()),
+            compiler: plan.compiler,
+            seal: Seal::of_namespace(Tokens::open(folder.path().to_owned())),
             references_folder: Some(references(&folder)),
             authority: ResolutionAuthority::Operator,
             trust: Trust::Gateways(Tokens::open(folder.path().to_owned())),
-            siblings: None,
+            siblings: plan
+                .siblings
+                .map(|siblings| Siblings::at(siblings, Tokens::open(folder.path().to_owned()))),
             own_hosts: OwnHosts::default(),
             observer: None,
         };
@@ -219,18 +242,25 @@ impl World {
 
     /// Waits until so many modules are on disk.
     pub async fn stored_modules(&self, count: usize) {
-        let folder = self.folder.path().join("modules");
-        let deadline = Instant::now() + PATIENCE;
-        let stored = || {
-            let files = std::fs::read_dir(&folder).unwrap();
-            files
-                .filter(|file| file.as_ref().unwrap().path().extension().is_none())
-                .count()
-        };
-        while stored() < count {
-            assert!(Instant::now() < deadline, "the modules were never stored");
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        stored(|| self.files("modules"), count).await;
+    }
+
+    /// Waits until the code of so many modules is on disk.
+    pub async fn stored_code(&self, count: usize) {
+        stored(|| self.code_files(), count).await;
+    }
+
+    /// Files of compiled code.
+    pub fn code_files(&self) -> Vec<PathBuf> {
+        self.files("code")
+    }
+
+    fn files(&self, folder: &str) -> Vec<PathBuf> {
+        std::fs::read_dir(self.folder.path().join(folder))
+            .unwrap()
+            .map(|file| file.unwrap().path())
+            .filter(|path| path.extension().is_none())
+            .collect()
     }
 
     /// Takes a function away.
@@ -263,6 +293,15 @@ impl World {
             .map(|(name, function)| (name.clone(), Arc::new(function.clone())))
             .collect();
         self.source.send_replace(Some(Arc::new(set)));
+    }
+}
+
+/// Waits until there are so many files.
+async fn stored(files: impl Fn() -> Vec<PathBuf>, count: usize) {
+    let deadline = Instant::now() + PATIENCE;
+    while files().len() < count {
+        assert!(Instant::now() < deadline, "they were never stored");
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 

@@ -1,0 +1,20 @@
+//! Compiled code of this process: found on disk or just made, mapped while it is in use, let go
+//! when it is idle and mapped again by the next request.
+//!
+//! What code is called is in `key`, what keeps foreign code out in `seal`, what becomes of a
+//! module that nobody asks for in `idle`. Only `map` makes bytes run.
+
+mod cache;
+mod held;
+mod idle;
+mod key;
+mod map;
+mod seal;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use cache::CodeCache;
+pub use held::{Code, Lost};
+pub use key::{CodeKey, Fingerprint};
+pub(crate) use map::component;
+pub use seal::{CodeFile, Seal};

@@ -1,0 +1,171 @@
+use std::{fs, io::Write, path::Path, sync::Arc};
+
+use super::*;
+use crate::{
+    budget::Budget,
+    engine::{EngineSet, Target, precompile},
+    samples,
+    store::CodeStore,
+};
+
+/// More than all modules of a test cost.
+const MUCH: u64 = 1 << 30;
+
+struct World {
+    engines: Arc<EngineSet>,
+    seal: Arc<Seal>,
+    budget: Arc<Budget>,
+}
+
+impl World {
+    fn new() -> Self {
+        let budget = Budget::new(MUCH);
+        Self {
+            engines: EngineSet::new(1, Arc::clone(&budget)).unwrap(),
+            seal: Arc::new(Seal::of_process()),
+            budget,
+        }
+    }
+
+    fn cache(&self, folder: &Path, budget_bytes: u64) -> Arc<CodeCache> {
+        let store = CodeStore::open(folder, Arc::clone(&self.seal)).unwrap();
+        CodeCache::new(Arc::clone(&self.engines), store, budget_bytes).unwrap()
+    }
+}
+
+/// Makes code of a module, and waits until it is stored.
+async fn make(cache: &Arc<CodeCache>, digest: &str, code: &[u8]) -> Arc<Code> {
+    let draft = cache.draft(digest).unwrap();
+    draft.writer().unwrap().write_all(code).unwrap();
+    let (told, stored) = tokio::sync::oneshot::channel::<()>();
+    let code = cache.take_made(digest, draft, target(), told).unwrap();
+    assert!(stored.await.is_err());
+    code
+}
+
+fn target() -> Target {
+    Target::of(&samples::handler()).unwrap()
+}
+
+fn compiled() -> Vec<u8> {
+    precompile(&samples::handler(), target()).unwrap()
+}
+
+fn files(folder: &Path) -> Vec<std::path::PathBuf> {
+    let entries = fs::read_dir(folder).unwrap();
+    entries.map(|entry| entry.unwrap().path()).collect()
+}
+
+#[tokio::test]
+async fn code_that_is_let_go_is_mapped_again_when_it_is_asked_for() {
+    let (world, folder) = (World::new(), tempfile::tempdir().unwrap());
+    let cache = world.cache(folder.path(), MUCH);
+    let code = make(&cache, "sha256:a", &compiled()).await;
+    let first = code.module().unwrap();
+    assert!(cache.mapped_bytes() > 0);
+    code.unmap();
+    assert!(!code.is_mapped());
+    assert_eq!(cache.mapped_bytes(), 0);
+    assert!(world.budget.used_bytes() > 0, "a request still uses it");
+    drop(first);
+    assert_eq!(world.budget.used_bytes(), 0);
+
+    let again = code.module().unwrap();
+    assert_eq!(again.digest(), "sha256:a");
+    assert!(Arc::ptr_eq(&again, &code.module().unwrap()));
+    drop(again);
+    drop(code);
+    assert_eq!((cache.mapped_bytes(), world.budget.used_bytes()), (0, 0));
+}
+
+#[tokio::test]
+async fn a_restarted_process_finds_what_was_made_before() {
+    let (world, folder) = (World::new(), tempfile::tempdir().unwrap());
+    make(&world.cache(folder.path(), MUCH), "sha256:a", &compiled()).await;
+    let restarted = world.cache(folder.path(), MUCH);
+    assert!(restarted.find("sha256:b").is_none());
+    let code = restarted.find("sha256:a").unwrap();
+    assert_eq!(code.digest(), "sha256:a");
+    code.module().unwrap();
+}
+
+#[tokio::test]
+async fn what_is_gone_while_it_is_not_mapped_is_lost() {
+    let (world, folder) = (World::new(), tempfile::tempdir().unwrap());
+    let cache = world.cache(folder.path(), MUCH);
+    let code = make(&cache, "sha256:a", &compiled()).await;
+    for file in files(folder.path()) {
+        fs::remove_file(file).unwrap();
+    }
+    code.module().unwrap();
+    code.unmap();
+    let waiting = tokio::spawn({
+        let code = Arc::clone(&code);
+        async move { code.lost().await }
+    });
+    assert_eq!(code.module().unwrap_err(), Lost);
+    waiting.await.unwrap();
+    // Also for those who come later.
+    code.lost().await;
+    assert!(code.is_lost());
+}
+
+#[tokio::test]
+async fn what_wasmtime_refuses_is_removed() {
+    let (world, folder) = (World::new(), tempfile::tempdir().unwrap());
+    let cache = world.cache(folder.path(), MUCH);
+    let mut other = wasmtime::Config::new();
+    other.epoch_interruption(false);
+    let other = wasmtime::Engine::new(&other).unwrap();
+    let foreign = other.precompile_component(&samples::handler()).unwrap();
+    for code in [&foreign[..], b"no code at all"] {
+        let draft = cache.draft("sha256:a").unwrap();
+        draft.writer().unwrap().write_all(code).unwrap();
+        cache.store().seal(&draft, target()).unwrap();
+        assert!(cache.store().keep(&draft, target()));
+        assert_eq!(files(folder.path()).len(), 1);
+        assert!(cache.find("sha256:a").is_none());
+        assert_eq!(files(folder.path()).len(), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_sibling_without_the_seal_is_not_believed() {
+    let (world, folder) = (World::new(), tempfile::tempdir().unwrap());
+    let cache = world.cache(folder.path(), MUCH);
+    let draft = cache.draft("sha256:a").unwrap();
+    draft.writer().unwrap().write_all(&compiled()).unwrap();
+    assert!(cache.take_sent("sha256:a", draft).unwrap().is_none());
+    assert_eq!(files(folder.path()).len(), 0);
+}
+
+#[tokio::test]
+async fn no_more_is_mapped_than_may_be() {
+    let (world, folder) = (World::new(), tempfile::tempdir().unwrap());
+    let code = compiled();
+    let one = make(&world.cache(folder.path(), MUCH), "sha256:0", &code).await;
+    let bytes = one.module().unwrap().memory_bytes();
+    // A quarter of the budget is for mapped modules: here, two and a half of them.
+    let cache = world.cache(folder.path(), 10 * bytes);
+    let mut codes = Vec::new();
+    for digit in 1..=3 {
+        codes.push(make(&cache, &format!("sha256:{digit}"), &code).await);
+    }
+    let mapped =
+        |codes: &[Arc<Code>]| -> Vec<bool> { codes.iter().map(|code| code.is_mapped()).collect() };
+    assert_eq!(mapped(&codes), [false, true, true]);
+    codes[1].module().unwrap();
+    codes[0].module().unwrap();
+    assert_eq!(mapped(&codes), [true, true, false]);
+    assert!(cache.mapped_bytes() <= 10 * bytes / 4);
+}
+
+#[tokio::test]
+async fn without_a_folder_code_is_mapped_again_from_memory() {
+    let world = World::new();
+    let store = CodeStore::nowhere(Arc::clone(&world.seal));
+    let cache = CodeCache::new(Arc::clone(&world.engines), store, MUCH).unwrap();
+    let code = make(&cache, "sha256:a", &compiled()).await;
+    code.unmap();
+    code.module().unwrap();
+}

@@ -1,0 +1,99 @@
+//! Copies compiled code from a sibling. Whether it is what it should be, the seal under it says.
+
+use std::{fs::File, io, time::Duration};
+
+use futures::{StreamExt, stream::FuturesUnordered};
+use http::StatusCode;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tokio::{
+    io::{AsyncSeekExt, AsyncWriteExt},
+    time::timeout,
+};
+
+use super::{
+    STAGE_HEADER, Siblings,
+    claims::{Stage, waits},
+    client::{Head, head},
+};
+use crate::code::CodeKey;
+
+/// Siblings that are asked for code: all of them in all but the largest namespaces, so that one
+/// who is making it is found.
+const MAX_ASKED: usize = 16;
+/// Largest code that is taken, in bytes: that of the largest module by default, and more.
+const MAX_BYTES: u64 = 1 << 30;
+/// How long the code may take.
+const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What asking for code came to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Copied {
+    /// A sibling had it: the file holds what it sent.
+    Sent,
+    /// A sibling will have it soon.
+    Soon,
+    /// No sibling has it, or will have it before this pod would.
+    Nobody,
+}
+
+impl Siblings {
+    /// Asks all for the code of `key`, and writes it to `file`.
+    pub(crate) async fn copy(&self, key: &CodeKey, file: File) -> Copied {
+        let Some(token) = self.token() else {
+            return Copied::Nobody;
+        };
+        let path = format!("/v1/code/{key}");
+        let addresses = self.addresses().await;
+        let mut heads: FuturesUnordered<_> = addresses
+            .into_iter()
+            .take(MAX_ASKED)
+            .map(|address| head(address, &token, &path))
+            .collect();
+        let mut file = tokio::fs::File::from_std(file);
+        let mut result = Copied::Nobody;
+        while let Some(head) = heads.next().await {
+            let Some(head) = head else { continue };
+            if head.answer.status() == StatusCode::OK {
+                let sibling = head.other;
+                let body = receive(head.answer.into_body(), &mut file);
+                match timeout(BODY_TIMEOUT, body).await {
+                    Ok(Ok(())) => return Copied::Sent,
+                    Ok(Err(error)) => {
+                        tracing::warn!(%sibling, %key, %error, "a sibling's code broke off");
+                    }
+                    Err(_) => tracing::warn!(%sibling, %key, "a sibling's code took too long"),
+                }
+            } else if stage(&head).is_some_and(|stage| waits(head.own, head.other, stage)) {
+                result = Copied::Soon;
+            }
+        }
+        result
+    }
+}
+
+/// How far a sibling is that has no code yet, if it will have it.
+fn stage(head: &Head) -> Option<Stage> {
+    if head.answer.status() != StatusCode::ACCEPTED {
+        return None;
+    }
+    Stage::parse(head.answer.headers().get(STAGE_HEADER)?.to_str().ok()?)
+}
+
+async fn receive(mut body: Incoming, file: &mut tokio::fs::File) -> io::Result<()> {
+    // A sibling before this one may have broken off.
+    file.set_len(0).await?;
+    file.rewind().await?;
+    let mut bytes = 0;
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(io::Error::other)?.into_data() else {
+            continue;
+        };
+        bytes += data.len() as u64;
+        if bytes > MAX_BYTES {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        file.write_all(&data).await?;
+    }
+    file.flush().await
+}

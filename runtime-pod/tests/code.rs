@@ -1,0 +1,257 @@
+//! Compiled code: made once, under limits, and passed on.
+#![allow(clippy::unwrap_used, reason = "what panics here fails a test")]
+
+mod support;
+
+use std::{
+    io::Write,
+    net::SocketAddr,
+    os::unix::process::ExitStatusExt,
+    process::{Command, Output, Stdio},
+    sync::Arc,
+};
+
+use serde_json::json;
+use support::{Plan, World, guests, registry::Shelf};
+use tokio::net::TcpListener;
+use wasmfn_runtime::{compile::Program, metrics::LoadedFrom, tokens::Tokens};
+
+const MIB: u64 = 1 << 20;
+
+/// A compiler that is not there: nothing can be compiled.
+fn no_compiler() -> Program {
+    Program::Path("/nowhere/compiler".into())
+}
+
+/// A component whose one function has so many instructions that depend on one another. Written
+/// byte by byte, since a text of it would take longer to read than to compile.
+fn bomb(instructions: usize) -> Vec<u8> {
+    // local.get 0, i32.const 7, i32.mul, local.get 1, i32.rotl, local.tee 1, local.set 0
+    let step = b"\x20\x00\x41\x07\x6c\x20\x01\x77\x22\x01\x21\x00";
+    let steps = step.repeat(instructions / 7);
+    let body = [b"\x00", &steps[..], b"\x20\x00\x0b"].concat();
+    let code = [b"\x01", &number(body.len())[..], &body].concat();
+    let kind = b"\x01\x60\x02\x7f\x7f\x01\x7f";
+    let sections = [
+        section(1, kind),
+        section(3, b"\x01\x00"),
+        section(10, &code),
+    ];
+    let module = [b"\0asm\x01\0\0\0", &sections.concat()[..]].concat();
+    [b"\0asm\x0d\0\x01\0", &section(1, &module)[..]].concat()
+}
+
+fn section(kind: u8, content: &[u8]) -> Vec<u8> {
+    [&[kind], &number(content.len())[..], content].concat()
+}
+
+/// A number as WebAssembly writes it: seven bits a byte, the lowest first.
+fn number(mut value: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    loop {
+        let low = u8::try_from(value & 0x7f).unwrap();
+        value >>= 7;
+        if value == 0 {
+            bytes.push(low);
+            return bytes;
+        }
+        bytes.push(low | 0x80);
+    }
+}
+
+/// Runs the child itself, as a pod does.
+fn child(module: &[u8], memory_bytes: u64, cpu_seconds: u64) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_wasmfn-runtime"))
+        .args([
+            "compile-one-module",
+            &memory_bytes.to_string(),
+            &cpu_seconds.to_string(),
+            "0.2",
+            "false",
+        ])
+        .env_clear()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let module = module.to_vec();
+    let feeding = std::thread::spawn(move || stdin.write_all(&module));
+    let output = child.wait_with_output().unwrap();
+    // A child that was ended did not read it all.
+    let _ = feeding.join().unwrap();
+    output
+}
+
+#[test]
+fn a_child_compiles_within_its_limits() {
+    let output = child(&bomb(7000), 256 * MIB, 60);
+    assert!(output.status.success(), "{output:?}");
+    assert!(output.stdout.starts_with(b"\x7fELF"));
+}
+
+#[test]
+fn a_child_that_computes_too_long_is_ended_by_the_kernel() {
+    const SIGXCPU: i32 = 24;
+    let output = child(&bomb(1_000_000), 4096 * MIB, 1);
+    assert_eq!(output.status.signal(), Some(SIGXCPU), "{:?}", output.status);
+}
+
+#[test]
+fn a_child_that_takes_too_much_memory_gets_none() {
+    let output = child(&bomb(300_000), 96 * MIB, 600);
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("memory allocation of"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_module_that_is_too_costly_to_compile_is_said_to_be_and_harms_nobody() {
+    let plan = Plan {
+        memory_budget_bytes: 100 * MIB,
+        ..Plan::default()
+    };
+    let mut world = World::with(plan, Arc::new(Shelf::default())).await;
+    world.registry.push("r/hello:1", guests::bytes("v1"));
+    world.registry.push("r/bomb:1", bomb(400_000).into());
+    world.serve("hello", json!({"image": "r/hello:1"})).await;
+    world.apply("bomb", json!({"image": "r/bomb:1"}));
+    let (word, message) = world.failed("bomb").await;
+    assert_eq!(word, "CompileFailed");
+    assert!(
+        message.contains("memory to compile") && message.contains("MiB"),
+        "{message}"
+    );
+    assert_eq!(world.get("hello", "/version").await.text, "v1\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restarted_pod_compiles_nothing() {
+    let mut world = World::new().await;
+    world.registry.push("r/hello:1", guests::bytes("v1"));
+    world.serve("hello", json!({"image": "r/hello:1"})).await;
+    assert_eq!(world.get("hello", "/version").await.text, "v1\n");
+    world.stored_code(1).await;
+
+    world.registry.away(true);
+    let plan = Plan {
+        folder: Some(Arc::clone(&world.folder)),
+        compiler: no_compiler(),
+        ..Plan::default()
+    };
+    let mut restarted = World::with(plan, Arc::clone(&world.registry)).await;
+    restarted.restore(&world);
+    restarted.loaded("hello").await;
+    assert_eq!(restarted.get("hello", "/version").await.text, "v1\n");
+    assert_eq!(restarted.runtime.metrics().loads(LoadedFrom::Disk), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn foreign_code_is_made_again() {
+    let mut world = World::new().await;
+    world.registry.push("r/hello:1", guests::bytes("v1"));
+    world.serve("hello", json!({"image": "r/hello:1"})).await;
+    world.stored_code(1).await;
+    for file in world.code_files() {
+        let mut bytes = std::fs::read(&file).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        std::fs::remove_file(&file).unwrap();
+        std::fs::write(&file, bytes).unwrap();
+    }
+    let plan = Plan {
+        folder: Some(Arc::clone(&world.folder)),
+        ..Plan::default()
+    };
+    let mut restarted = World::with(plan, Arc::clone(&world.registry)).await;
+    restarted.restore(&world);
+    restarted.loaded("hello").await;
+    assert_eq!(restarted.get("hello", "/version").await.text, "v1\n");
+    let metrics = restarted.runtime.metrics();
+    assert_eq!(metrics.loads(LoadedFrom::Disk), 0);
+    assert_eq!(metrics.loads(LoadedFrom::Compiler), 1);
+}
+
+/// Opens a world's module port.
+async fn module_port(world: &mut World) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let tokens = Tokens::open(world.folder.path().to_owned());
+    world.runtime.serve_modules(listener, tokens);
+    address
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_pod_copies_from_an_old_one_and_compiles_nothing() {
+    let mut old = World::new().await;
+    for (name, guest) in [("one", "v1"), ("two", "v2")] {
+        let image = format!("r/{name}:1");
+        old.registry.push(&image, guests::bytes(guest));
+        old.serve(name, json!({ "image": image })).await;
+    }
+    old.stored_code(2).await;
+    old.registry.away(true);
+
+    let plan = Plan {
+        siblings: Some(vec![module_port(&mut old).await]),
+        compiler: no_compiler(),
+        ..Plan::default()
+    };
+    let mut new = World::with(plan, Arc::clone(&old.registry)).await;
+    new.restore(&old);
+    for (name, text) in [("one", "v1\n"), ("two", "v2\n")] {
+        new.loaded(name).await;
+        assert_eq!(new.get(name, "/version").await.text, text);
+    }
+    assert_eq!(new.runtime.metrics().loads(LoadedFrom::Sibling), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_pods_one_compiles() {
+    let mut first = World::new().await;
+    let port = module_port(&mut first).await;
+    let plan = Plan {
+        siblings: Some(vec![port]),
+        ..Plan::default()
+    };
+    let mut second = World::with(plan, Arc::clone(&first.registry)).await;
+    first.registry.push("r/hello:1", guests::bytes("answer"));
+    first.apply("hello", json!({"image": "r/hello:1"}));
+    first
+        .until("hello", |report| {
+            matches!(
+                report.load,
+                wasmfn_report::Load::Compiling | wasmfn_report::Load::Waiting
+            ) && report.resolution.is_some()
+        })
+        .await;
+    first.record("hello").await;
+    second.restore(&first);
+    first.loaded("hello").await;
+    second.loaded("hello").await;
+    let compiled = |world: &World| world.runtime.metrics().loads(LoadedFrom::Compiler);
+    assert_eq!((compiled(&first), compiled(&second)), (1, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn code_that_is_gone_is_loaded_again() {
+    let mut world = World::new().await;
+    world.registry.push("r/hello:1", guests::bytes("v1"));
+    world.serve("hello", json!({"image": "r/hello:1"})).await;
+    world.stored_code(1).await;
+    for file in world.code_files() {
+        std::fs::remove_file(file).unwrap();
+    }
+    // As after a minute of quiet.
+    world.runtime.unmap_all();
+    let refused = world.get("hello", "/version").await;
+    assert_eq!(refused.header("wasmfn-refused"), "Loading");
+    world
+        .until("hello", |_| {
+            world.runtime.metrics().loads(LoadedFrom::Compiler) == 2
+        })
+        .await;
+    world.loaded("hello").await;
+    assert_eq!(world.get("hello", "/version").await.text, "v1\n");
+}
