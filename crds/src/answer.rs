@@ -109,7 +109,8 @@ impl AnswerReason {
 }
 
 /// Why a pod did not begin a request: the word in
-/// [`REFUSED_HEADER`](crate::names::REFUSED_HEADER). Such an answer has status 503 and comes before
+/// [`REFUSED_HEADER`](crate::names::REFUSED_HEADER). Such an answer has status 503, but where a variant
+/// says otherwise, and comes before
 /// anything of the body is read.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub enum Refusal {
@@ -123,16 +124,19 @@ pub enum Refusal {
     Full,
     /// The pod is leaving.
     Leaving,
+    /// The request did not bring the token that the pod knows (with status 401).
+    Unauthorized,
 }
 
 impl Refusal {
     /// All refusals.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Unknown,
         Self::Loading,
         Self::Failed,
         Self::Full,
         Self::Leaving,
+        Self::Unauthorized,
     ];
 
     /// The word in the header.
@@ -144,6 +148,7 @@ impl Refusal {
             Self::Failed => "Failed",
             Self::Full => "Full",
             Self::Leaving => "Leaving",
+            Self::Unauthorized => "Unauthorized",
         }
     }
 

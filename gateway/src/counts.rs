@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicBool, AtomicU32, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use tokio::sync::watch;
@@ -16,7 +16,44 @@ pub enum Stage {
     InFlight,
 }
 
-/// Tells readers at once that a count went from zero or came to zero.
+impl Stage {
+    const ALL: [Self; 2] = [Self::Queued, Self::InFlight];
+
+    /// One request, in a word that holds the queued ones below and those in flight above.
+    const fn one(self) -> u64 {
+        match self {
+            Self::Queued => 1,
+            Self::InFlight => 1 << 32,
+        }
+    }
+}
+
+/// Both counts at the same instant.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Demand {
+    /// Requests that were passed on and are not answered in full.
+    pub in_flight: u32,
+    /// Requests that wait.
+    pub queued: u32,
+}
+
+impl Demand {
+    const fn of_word(word: u64) -> Self {
+        Self {
+            in_flight: (word >> 32) as u32,
+            queued: word as u32,
+        }
+    }
+
+    const fn at(self, stage: Stage) -> u32 {
+        match stage {
+            Stage::Queued => self.queued,
+            Stage::InFlight => self.in_flight,
+        }
+    }
+}
+
+/// Tells readers at once that a count, which one of them knows as zero, is so no more.
 #[derive(Clone, Debug)]
 pub struct Crossings(Arc<watch::Sender<()>>);
 
@@ -41,9 +78,12 @@ impl Crossings {
 /// Counts of one function at this gateway.
 #[derive(Debug)]
 pub struct Counts {
-    in_flight: AtomicU32,
-    queued: AtomicU32,
+    /// Both counts in one word, so that a request that moves is never counted twice or not at all.
+    both: AtomicU64,
     ever: AtomicBool,
+    /// For each stage: a reader was told of zero, or is about to be, and wants to hear of the next
+    /// request. Most requests find this unset and touch nothing that functions share.
+    armed: [AtomicBool; 2],
     crossings: Crossings,
 }
 
@@ -52,23 +92,48 @@ impl Counts {
     #[must_use]
     pub fn new(crossings: Crossings) -> Self {
         Self {
-            in_flight: AtomicU32::new(0),
-            queued: AtomicU32::new(0),
+            both: AtomicU64::new(0),
             ever: AtomicBool::new(false),
+            armed: [AtomicBool::new(true), AtomicBool::new(true)],
             crossings,
         }
+    }
+
+    /// Both counts.
+    #[must_use]
+    pub fn demand(&self) -> Demand {
+        Demand::of_word(self.both.load(Ordering::SeqCst))
     }
 
     /// Requests that were passed on and are not answered in full.
     #[must_use]
     pub fn in_flight(&self) -> u32 {
-        self.in_flight.load(Ordering::Acquire)
+        self.demand().in_flight
     }
 
     /// Requests that wait.
     #[must_use]
     pub fn queued(&self) -> u32 {
-        self.queued.load(Ordering::Acquire)
+        self.demand().queued
+    }
+
+    /// Both counts, for a reader. Once a count that is zero here is so no more, [`Crossings`] tell.
+    #[must_use]
+    pub fn demand_to_tell(&self) -> Demand {
+        loop {
+            let seen = self.demand();
+            for stage in Stage::ALL {
+                if seen.at(stage) == 0 {
+                    self.armed[stage as usize].store(true, Ordering::SeqCst);
+                }
+            }
+            // A request that came in between may have found nothing armed: it is seen here.
+            let now = self.demand();
+            let is_told = |stage| now.at(stage) > 0 || seen.at(stage) == 0;
+            if Stage::ALL.into_iter().all(is_told) {
+                return now;
+            }
+        }
     }
 
     /// Whether a request was ever counted.
@@ -80,25 +145,33 @@ impl Counts {
     /// Whether nothing is in flight or queued.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.in_flight() == 0 && self.queued() == 0
-    }
-
-    const fn of(&self, stage: Stage) -> &AtomicU32 {
-        match stage {
-            Stage::Queued => &self.queued,
-            Stage::InFlight => &self.in_flight,
-        }
+        self.demand() == Demand::default()
     }
 
     fn add(&self, stage: Stage) {
-        if self.of(stage).fetch_add(1, Ordering::AcqRel) == 0 {
+        if !self.ever_counted() {
             self.ever.store(true, Ordering::Release);
-            self.crossings.tell();
         }
+        let before = self.both.fetch_add(stage.one(), Ordering::SeqCst);
+        self.entered(stage, before);
     }
 
     fn remove(&self, stage: Stage) {
-        if self.of(stage).fetch_sub(1, Ordering::AcqRel) == 1 {
+        self.both.fetch_sub(stage.one(), Ordering::SeqCst);
+    }
+
+    fn shift(&self, from: Stage, to: Stage) {
+        let difference = to.one().wrapping_sub(from.one());
+        let before = self.both.fetch_add(difference, Ordering::SeqCst);
+        self.entered(to, before);
+    }
+
+    fn entered(&self, stage: Stage, before: u64) {
+        let armed = &self.armed[stage as usize];
+        if Demand::of_word(before).at(stage) == 0
+            && armed.load(Ordering::SeqCst)
+            && armed.swap(false, Ordering::SeqCst)
+        {
             self.crossings.tell();
         }
     }
@@ -119,11 +192,10 @@ impl Counted {
         Self { counts, stage }
     }
 
-    /// Moves the request. It is never uncounted in between.
+    /// Moves the request, in one step.
     pub fn move_to(&mut self, stage: Stage) {
         if self.stage != stage {
-            self.counts.add(stage);
-            self.counts.remove(self.stage);
+            self.counts.shift(self.stage, stage);
             self.stage = stage;
         }
     }
@@ -137,25 +209,91 @@ impl Drop for Counted {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicU32;
+
     use super::*;
 
     #[test]
     fn a_request_is_counted_once_until_it_is_dropped() {
-        let crossings = Crossings::default();
-        let mut seen = crossings.subscribe();
-        let counts = Arc::new(Counts::new(crossings));
+        let counts = Arc::new(Counts::new(Crossings::default()));
         assert!(!counts.ever_counted());
         let mut first = Counted::new(counts.clone(), Stage::Queued);
-        assert!(seen.has_changed().unwrap());
-        seen.mark_unchanged();
         let second = Counted::new(counts.clone(), Stage::Queued);
-        assert!(!seen.has_changed().unwrap(), "one to two crosses nothing");
         first.move_to(Stage::InFlight);
         assert_eq!((counts.in_flight(), counts.queued()), (1, 1));
         drop(second);
         drop(first);
         assert!(counts.is_idle());
         assert!(counts.ever_counted());
+    }
+
+    #[test]
+    fn readers_hear_at_once_of_what_they_know_as_zero_and_of_nothing_else() {
+        let crossings = Crossings::default();
+        let mut told = crossings.subscribe();
+        let mut heard = || {
+            let heard = told.has_changed().unwrap();
+            told.mark_unchanged();
+            heard
+        };
+        let counts = Arc::new(Counts::new(crossings));
+        let mut first = Counted::new(counts.clone(), Stage::Queued);
+        assert!(heard(), "nobody has heard of the function");
+        drop(Counted::new(counts.clone(), Stage::Queued));
+        assert!(!heard(), "one to two crosses nothing");
+        first.move_to(Stage::InFlight);
+        assert!(heard(), "nobody has heard of any in flight");
+        drop(first);
+        for _ in 0..10 {
+            drop(Counted::new(counts.clone(), Stage::InFlight));
+        }
+        assert!(!heard(), "readers know of one still");
+        assert_eq!(counts.demand_to_tell(), Demand::default());
+        let last = Counted::new(counts.clone(), Stage::InFlight);
+        assert!(heard());
+        assert_eq!(counts.demand_to_tell().in_flight, 1);
+        drop(last);
+        let _next = Counted::new(counts.clone(), Stage::InFlight);
+        assert!(!heard());
+    }
+
+    /// One request goes round its stages while another thread looks.
+    #[test]
+    fn a_moving_request_is_never_seen_twice_or_not_at_all() {
+        let counts = Arc::new(Counts::new(Crossings::default()));
+        let mut moving = Counted::new(counts.clone(), Stage::Queued);
+        let looks = AtomicU32::new(0);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for _ in 0..100_000 {
+                    let Demand { in_flight, queued } = counts.demand();
+                    assert_eq!(in_flight + queued, 1);
+                    looks.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+            while looks.load(Ordering::Relaxed) < 100_000 {
+                moving.move_to(Stage::InFlight);
+                moving.move_to(Stage::Queued);
+            }
+        });
+    }
+
+    /// A reader that has told of zero must hear of the next request, however the two interleave.
+    #[test]
+    fn no_request_slips_past_a_reader() {
+        let crossings = Crossings::default();
+        let mut told = crossings.subscribe();
+        let counts = Arc::new(Counts::new(crossings));
+        for _ in 0..2000 {
+            drop(Counted::new(counts.clone(), Stage::InFlight));
+            told.mark_unchanged();
+            let held = counts.clone();
+            let coming = std::thread::spawn(move || Counted::new(held, Stage::InFlight));
+            let seen = counts.demand_to_tell();
+            let counted = coming.join().unwrap();
+            assert!(seen.in_flight == 1 || told.has_changed().unwrap());
+            drop(counted);
+        }
     }
 
     #[test]

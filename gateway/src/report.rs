@@ -1,33 +1,30 @@
 //! The gateway's state stream: demand per function, as `wasmfn-report` lays it down.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures::Stream;
 use tokio::{sync::watch, time::Instant};
 use wasmfn_report::{
-    CHANGE_INTERVAL, Difference, FunctionId, GatewayFunction, GatewayLine, HEARTBEAT_INTERVAL,
+    CHANGE_INTERVAL, FunctionId, GatewayFunction, GatewayLine, HEARTBEAT_INTERVAL,
 };
 
-use crate::{proxy::Gateway, routes::Routes};
+use crate::{counts::Demand, proxy::Gateway, routes::Routes};
 
-/// Shortest time between two pictures, however often counts come to zero: one function called
-/// again and again crosses it twice a request.
+/// Shortest time between two pictures, however many functions are called for the first time since
+/// they were told as idle.
 const PICTURE_INTERVAL: Duration = Duration::from_millis(2);
-
-/// What a line is about.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
-enum Subject {
-    Gateway,
-    Function(FunctionId),
-}
 
 /// One reader's stream.
 #[derive(Debug)]
 struct Reader {
     gateway: Arc<Gateway>,
     pod: Arc<str>,
-    told: Difference<Subject, GatewayLine>,
+    told: Told,
     crossings: watch::Receiver<()>,
     synced: bool,
     last_line: Instant,
@@ -42,7 +39,7 @@ pub fn stream(
         crossings: gateway.world.crossings().subscribe(),
         gateway,
         pod,
-        told: Difference::default(),
+        told: Told::default(),
         synced: false,
         last_line: Instant::now(),
     };
@@ -72,7 +69,7 @@ impl Reader {
         }
     }
 
-    /// Until a count crosses zero, or it is time for the other changes.
+    /// Until a count that was told as zero is so no more, or it is time for the other changes.
     async fn wait(&mut self) {
         let next = Instant::now() + CHANGE_INTERVAL;
         tokio::time::sleep_until(self.last_line + PICTURE_INTERVAL).await;
@@ -87,37 +84,61 @@ impl Reader {
             pod: self.pod.to_string(),
             leaving: self.gateway.is_leaving(),
         };
-        let functions = functions(&self.gateway.world.routes());
-        let picture = std::iter::once((Subject::Gateway, gateway)).chain(
-            functions
-                .into_iter()
-                .map(|(id, line)| (Subject::Function(id), GatewayLine::Function(line))),
-        );
-        self.told.lines(picture, |subject| match subject {
-            Subject::Gateway => None,
-            Subject::Function(id) => Some(GatewayLine::Function(GatewayFunction {
-                function: id.clone(),
-                in_flight: 0,
-                queued: 0,
-            })),
-        })
+        self.told.changed(gateway, &self.gateway.world.routes())
     }
 }
 
-/// Demand of each function that was ever called.
-fn functions(routes: &Routes) -> BTreeMap<FunctionId, GatewayFunction> {
-    routes
-        .functions()
-        .filter(|function| function.counts.ever_counted())
-        .map(|function| {
-            let line = GatewayFunction {
-                function: function.id.clone(),
-                in_flight: function.counts.in_flight(),
-                queued: function.counts.queued(),
-            };
-            (function.id.clone(), line)
-        })
-        .collect()
+/// What a reader was told last.
+#[derive(Debug, Default)]
+struct Told {
+    gateway: Option<GatewayLine>,
+    functions: HashMap<FunctionId, Demand>,
+}
+
+impl Told {
+    /// Lines that bring the reader up to date. Functions that were never called are left out; what
+    /// has not changed costs no more than a look.
+    fn changed(&mut self, gateway: GatewayLine, routes: &Routes) -> Vec<GatewayLine> {
+        let mut lines = Vec::new();
+        if self.gateway.as_ref() != Some(&gateway) {
+            lines.push(gateway.clone());
+            self.gateway = Some(gateway);
+        }
+        let mut present = 0;
+        for function in routes.functions() {
+            if !function.counts.ever_counted() {
+                continue;
+            }
+            present += 1;
+            let demand = function.counts.demand_to_tell();
+            if self.functions.get(&function.id) != Some(&demand) {
+                self.functions.insert(function.id.clone(), demand);
+                lines.push(line(function.id.clone(), demand));
+            }
+        }
+        if self.functions.len() > present {
+            lines.extend(self.forget(routes));
+        }
+        lines
+    }
+
+    /// Lets go of functions that are gone, with a last word about each.
+    fn forget(&mut self, routes: &Routes) -> Vec<GatewayLine> {
+        let present: HashSet<&FunctionId> =
+            routes.functions().map(|function| &function.id).collect();
+        self.functions
+            .extract_if(|id, _| !present.contains(id))
+            .map(|(id, _)| line(id, Demand::default()))
+            .collect()
+    }
+}
+
+const fn line(function: FunctionId, demand: Demand) -> GatewayLine {
+    GatewayLine::Function(GatewayFunction {
+        function,
+        in_flight: demand.in_flight,
+        queued: demand.queued,
+    })
 }
 
 fn written(lines: &[GatewayLine]) -> Bytes {

@@ -1,6 +1,12 @@
 //! What the gateway knows of functions and pods: two snapshots that readers take without a lock.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use arc_swap::{ArcSwap, Guard};
 use tokio::sync::watch;
@@ -19,6 +25,8 @@ pub struct World {
     endpoints: ArcSwap<Endpoints>,
     crossings: Crossings,
     changes: watch::Sender<()>,
+    /// Grows with each of `changes`, so that a request can see whether it has missed one.
+    version: AtomicU64,
     synced: watch::Sender<Synced>,
 }
 
@@ -38,6 +46,7 @@ impl World {
             endpoints: ArcSwap::default(),
             crossings: Crossings::default(),
             changes: watch::Sender::new(()),
+            version: AtomicU64::new(0),
             synced: watch::Sender::default(),
         }
     }
@@ -49,8 +58,12 @@ impl World {
         let wakes = routes.wakes_waiters(&before);
         self.routes.store(Arc::new(routes));
         self.synced.send_modify(|synced| synced.functions = true);
+        // After the new routes are there: whoever begins to wait from now on looks at them.
+        for (function, reason) in self.routes.load().without_answer(&before) {
+            function.queue.dismiss(reason);
+        }
         if wakes {
-            self.changes.send_replace(());
+            self.tell();
         }
     }
 
@@ -59,7 +72,23 @@ impl World {
         let endpoints = self.endpoints.load().next(addresses);
         self.endpoints.store(Arc::new(endpoints));
         self.synced.send_modify(|synced| synced.endpoints = true);
+        self.tell();
+    }
+
+    /// A pod that could not be asked can be now.
+    pub fn pod_reached(&self) {
+        self.tell();
+    }
+
+    fn tell(&self) {
+        self.version.fetch_add(1, Ordering::AcqRel);
         self.changes.send_replace(());
+    }
+
+    /// Another number after each of [`changes`](Self::changes).
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
     }
 
     /// The functions.

@@ -123,7 +123,7 @@ async fn nobody_gets_anything_without_the_token() {
         let answer = client::read(client::send(world.address, request).await).await;
         assert_eq!(answer.status, 401);
         assert_eq!(answer.text, "");
-        assert_eq!(answer.header("wasmfn-refused"), "");
+        assert_eq!(answer.header("wasmfn-refused"), "Unauthorized");
     }
 }
 

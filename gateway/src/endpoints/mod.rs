@@ -2,10 +2,12 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+mod aside;
 mod pod;
+mod probing;
 mod slices;
 
-pub use pod::{Aside, Load, Pod};
+pub use pod::{Load, Pod};
 pub use slices::{Address, Phase, gather};
 
 /// Namespace and name of a runtime deployment.

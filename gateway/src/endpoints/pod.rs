@@ -2,52 +2,38 @@ use std::{
     collections::HashMap,
     net::SocketAddr,
     sync::{
-        Arc, Mutex, MutexGuard,
-        atomic::{AtomicU32, AtomicUsize, Ordering},
+        Arc,
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::{Duration, Instant},
 };
 
+use arc_swap::ArcSwap;
 use wasmfn_crds::hosts::FunctionKey;
 
+use super::aside::{Aside, Pauses};
 use crate::upstream::Upstream;
 
-/// First pause after a pod could not be reached.
-const UNREACHABLE_FIRST: Duration = Duration::from_millis(20);
-/// Longest pause after a pod could not be reached.
-const UNREACHABLE_LONGEST: Duration = Duration::from_secs(2);
-/// First pause after a pod refused a function.
-const REFUSED_FIRST: Duration = Duration::from_millis(10);
+/// Pauses after a pod could not be reached.
+const UNREACHABLE: Pauses = Pauses {
+    first: Duration::from_millis(20),
+    longest: Duration::from_secs(2),
+};
+/// Pauses after a pod refused a function.
+const REFUSED: Pauses = Pauses {
+    first: Duration::from_millis(10),
+    longest: Duration::from_millis(160),
+};
 /// Functions for which refusals are remembered; beyond, those whose pause is over are forgotten.
 const REFUSED_MOST: usize = 256;
-/// Longest pause after a pod refused a function.
-const REFUSED_LONGEST: Duration = Duration::from_millis(160);
+/// How long one request may take to find out whether a pod is back that could not be reached;
+/// meanwhile others pass it over.
+const CLAIMED: Duration = Duration::from_secs(1);
 
-/// How long something is set aside: each time in a row twice as long.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Aside {
-    until: Option<Instant>,
-    in_a_row: u32,
-}
+/// How long a pod was set aside, by function.
+type Refusing = HashMap<Arc<FunctionKey>, Arc<Aside>>;
 
-impl Aside {
-    /// It failed once more.
-    pub fn extend(&mut self, now: Instant, first: Duration, longest: Duration) {
-        let pause = first
-            .saturating_mul(1 << self.in_a_row.min(16))
-            .min(longest);
-        self.in_a_row = self.in_a_row.saturating_add(1);
-        self.until = Some(now + pause);
-    }
-
-    /// Whether it is set aside.
-    #[must_use]
-    pub fn holds(&self, now: Instant) -> bool {
-        self.until.is_some_and(|until| now < until)
-    }
-}
-
-/// A runtime pod, as one gateway knows it.
+/// A runtime pod, as one gateway knows it. Requests read it without a lock.
 #[derive(Debug)]
 pub struct Pod {
     /// Address of its data port.
@@ -57,10 +43,12 @@ pub struct Pod {
     /// Connections to it.
     pub upstream: Arc<Upstream>,
     in_flight: AtomicU32,
-    unreachable: Mutex<Aside>,
-    refusing: Mutex<HashMap<FunctionKey, Aside>>,
-    /// Size of `refusing`, so that the common case takes no lock.
-    refusing_size: AtomicUsize,
+    /// It has taken a connection, and failed to take none since.
+    proven: AtomicBool,
+    unreachable: Aside,
+    refusing: ArcSwap<Refusing>,
+    /// A task tries to reach it.
+    pub(super) probed: AtomicBool,
 }
 
 impl Pod {
@@ -72,9 +60,10 @@ impl Pod {
             uid: uid.to_owned(),
             upstream: Arc::new(Upstream::new(address)),
             in_flight: AtomicU32::new(0),
-            unreachable: Mutex::default(),
-            refusing: Mutex::default(),
-            refusing_size: AtomicUsize::new(0),
+            proven: AtomicBool::new(false),
+            unreachable: Aside::default(),
+            refusing: ArcSwap::default(),
+            probed: AtomicBool::new(false),
         }
     }
 
@@ -84,56 +73,102 @@ impl Pod {
         self.in_flight.load(Ordering::Relaxed)
     }
 
-    /// Whether requests for `function` should go elsewhere for the moment.
+    /// Whether it has taken a connection, and failed to take none since.
     #[must_use]
-    pub fn is_aside(&self, function: &FunctionKey, now: Instant) -> bool {
-        if held(&self.unreachable).holds(now) {
-            return true;
-        }
-        self.refusing_size.load(Ordering::Acquire) > 0
-            && held(&self.refusing)
-                .get(function)
-                .is_some_and(|aside| aside.holds(now))
+    pub fn is_proven(&self) -> bool {
+        self.proven.load(Ordering::Acquire)
     }
 
-    /// It could not be reached.
+    /// Whether it failed to take a connection and has not taken one since.
+    #[must_use]
+    pub fn is_unreachable(&self) -> bool {
+        self.unreachable.is_set()
+    }
+
+    /// Whether it could not be reached so short a time ago that it is not tried again yet.
+    #[must_use]
+    pub fn is_out_of_reach(&self, now: Instant) -> bool {
+        self.unreachable.holds(now)
+    }
+
+    /// How long it is not tried again.
+    pub(super) fn out_of_reach_for(&self, now: Instant) -> Duration {
+        self.unreachable.left(now)
+    }
+
+    /// Whether this request may go to it: of those that would try a pod which could not be reached
+    /// before, one.
+    #[must_use]
+    pub fn claim(&self, now: Instant) -> bool {
+        self.unreachable.claim(now, CLAIMED)
+    }
+
+    /// Whether it refused `function` so short a time ago that others should be asked first.
+    #[must_use]
+    pub fn is_refusing(&self, function: &FunctionKey, now: Instant) -> bool {
+        let refusing = self.refusing.load();
+        !refusing.is_empty() && refusing.get(function).is_some_and(|aside| aside.holds(now))
+    }
+
+    /// It could not be reached, or broke off. Its idle connections are as good as its last one.
     pub fn note_unreachable(&self, now: Instant) {
-        held(&self.unreachable).extend(now, UNREACHABLE_FIRST, UNREACHABLE_LONGEST);
+        self.proven.store(false, Ordering::Release);
+        self.unreachable.extend(now, UNREACHABLE);
+        self.upstream.forget();
     }
 
-    /// It refused a request for `function`.
-    pub fn note_refused(&self, function: &FunctionKey, now: Instant) {
-        *held(&self.unreachable) = Aside::default();
-        let mut refusing = held(&self.refusing);
-        if refusing.len() >= REFUSED_MOST {
-            refusing.retain(|_, aside| aside.holds(now));
+    /// It has taken a connection. That it answers as well is yet to be seen.
+    pub fn note_connected(&self) {
+        self.proven.store(true, Ordering::Release);
+        self.unreachable.lift();
+    }
+
+    fn note_answered(&self) {
+        if !self.is_proven() {
+            self.proven.store(true, Ordering::Release);
         }
-        refusing
-            .entry(function.clone())
-            .or_default()
-            .extend(now, REFUSED_FIRST, REFUSED_LONGEST);
-        self.refusing_size.store(refusing.len(), Ordering::Release);
+        self.unreachable.clear();
+    }
+
+    /// It refused a request for `function`. Returns whether it had not the last time.
+    pub fn note_refused(&self, function: &FunctionKey, now: Instant) -> bool {
+        self.note_answered();
+        let known = self.refusing.load().get(function).cloned();
+        let aside = known.unwrap_or_else(|| self.remember(function, now));
+        let is_first = !aside.is_set();
+        aside.extend(now, REFUSED);
+        is_first
+    }
+
+    fn remember(&self, function: &FunctionKey, now: Instant) -> Arc<Aside> {
+        let function = Arc::new(function.clone());
+        self.refusing.rcu(|refusing| {
+            let mut next = Refusing::clone(refusing);
+            if next.len() >= REFUSED_MOST {
+                next.retain(|_, aside| aside.holds(now));
+            }
+            next.entry(function.clone()).or_default();
+            next
+        });
+        let now_known = self.refusing.load().get(&function).cloned();
+        now_known.unwrap_or_default()
     }
 
     /// It began a request for `function`.
     pub fn note_accepted(&self, function: &FunctionKey) {
-        let mut unreachable = held(&self.unreachable);
-        if *unreachable != Aside::default() {
-            *unreachable = Aside::default();
-        }
-        drop(unreachable);
-        if self.refusing_size.load(Ordering::Acquire) > 0 {
-            let mut refusing = held(&self.refusing);
-            refusing.remove(function);
-            self.refusing_size.store(refusing.len(), Ordering::Release);
+        self.note_answered();
+        self.note_freed(function);
+    }
+
+    /// A request for `function` has ended in it: it is no longer set aside for being full.
+    pub fn note_freed(&self, function: &FunctionKey) {
+        let refusing = self.refusing.load();
+        if !refusing.is_empty()
+            && let Some(aside) = refusing.get(function)
+        {
+            aside.clear();
         }
     }
-}
-
-fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex
-        .lock()
-        .expect("nothing panics while it holds this lock")
 }
 
 /// One request in a pod, counted until this is dropped.
@@ -146,6 +181,12 @@ impl Load {
     pub fn new(pod: Arc<Pod>) -> Self {
         pod.in_flight.fetch_add(1, Ordering::Relaxed);
         Self(pod)
+    }
+
+    /// The pod.
+    #[must_use]
+    pub const fn pod(&self) -> &Arc<Pod> {
+        &self.0
     }
 }
 
@@ -166,24 +207,53 @@ mod tests {
         }
     }
 
+    fn pod() -> Pod {
+        Pod::new("127.0.0.1:1".parse().unwrap(), "")
+    }
+
     #[test]
-    fn pauses_grow_to_a_bound_and_end_with_success() {
-        let pod = Pod::new("127.0.0.1:1".parse().unwrap(), "");
-        let now = Instant::now();
+    fn a_refusal_concerns_one_function_until_the_pod_begins_one() {
+        let (pod, now) = (pod(), Instant::now());
         let (one, two) = (function("one"), function("two"));
-        pod.note_refused(&one, now);
-        assert!(pod.is_aside(&one, now));
-        assert!(!pod.is_aside(&two, now), "others are not concerned");
-        assert!(!pod.is_aside(&one, now + REFUSED_FIRST));
-        pod.note_refused(&one, now);
-        assert!(pod.is_aside(&one, now + REFUSED_FIRST));
-        for _ in 0..100 {
-            pod.note_refused(&one, now);
-        }
-        assert!(!pod.is_aside(&one, now + REFUSED_LONGEST));
+        assert!(pod.note_refused(&one, now));
+        assert!(pod.is_refusing(&one, now));
+        assert!(!pod.is_refusing(&two, now), "others are not concerned");
+        assert!(!pod.is_refusing(&one, now + REFUSED.first));
+        assert!(!pod.note_refused(&one, now + REFUSED.first));
+        assert!(pod.is_refusing(&one, now + REFUSED.first * 2));
         pod.note_accepted(&one);
-        assert!(!pod.is_aside(&one, now));
+        assert!(!pod.is_refusing(&one, now + REFUSED.first * 2));
+        assert!(pod.is_proven(), "who refuses is there");
+    }
+
+    #[test]
+    fn a_pod_that_cannot_be_reached_is_tried_by_one_after_a_pause() {
+        let (pod, now) = (pod(), Instant::now());
+        assert!(!pod.is_out_of_reach(now) && pod.claim(now));
         pod.note_unreachable(now);
-        assert!(pod.is_aside(&two, now));
+        assert!(pod.is_out_of_reach(now) && !pod.claim(now));
+        let later = now + UNREACHABLE.first;
+        assert!(!pod.is_out_of_reach(later));
+        assert!(pod.claim(later));
+        assert!(!pod.claim(later) && pod.is_out_of_reach(later));
+        pod.note_unreachable(later);
+        assert_eq!(pod.out_of_reach_for(later), UNREACHABLE.first * 2);
+        pod.note_connected();
+        assert!(pod.claim(later) && pod.claim(later));
+        pod.note_unreachable(later);
+        assert_eq!(pod.out_of_reach_for(later), UNREACHABLE.first * 4);
+        pod.note_accepted(&function("one"));
+        pod.note_unreachable(later);
+        assert_eq!(pod.out_of_reach_for(later), UNREACHABLE.first);
+    }
+
+    #[test]
+    fn many_functions_that_are_refused_are_forgotten_in_the_end() {
+        let (pod, now) = (pod(), Instant::now());
+        for number in 0..3 * REFUSED_MOST {
+            let at = now + REFUSED.longest * u32::try_from(number).unwrap();
+            pod.note_refused(&function(&number.to_string()), at);
+            assert!(pod.refusing.load().len() <= REFUSED_MOST);
+        }
     }
 }

@@ -1,17 +1,21 @@
 use std::{
     fmt::Error,
-    sync::{Arc, PoisonError},
+    sync::{Arc, PoisonError, atomic::Ordering},
 };
 
 use prometheus_client::{
     collector::Collector,
-    encoding::{DescriptorEncoder, EncodeMetric},
+    encoding::DescriptorEncoder,
     metrics::{MetricType, exemplar::Exemplar},
     registry::Unit,
 };
 
-use super::GatewayMetrics;
-use crate::{routes::Function, world::World};
+use super::{GatewayMetrics, Outcome};
+use crate::{
+    queue::Cause,
+    routes::{Entrance, Function},
+    world::World,
+};
 
 /// No exemplars.
 const NONE: Option<&Exemplar<[(&str, &str); 0], f64>> = None;
@@ -32,6 +36,7 @@ impl Collector for Collected {
         self.faults(&mut encoder)?;
         self.answers(&mut encoder)?;
         requests(&mut encoder, &functions)?;
+        refusals(&mut encoder, &functions)?;
         gauge(
             &mut encoder,
             "in_flight",
@@ -46,24 +51,23 @@ impl Collector for Collected {
             &functions,
             |function| function.counts.queued(),
         )?;
-        durations(&mut encoder, &functions)
+        durations(&mut encoder, &functions)?;
+        waits(&mut encoder, &functions)
     }
 }
 
 impl Collected {
     fn unrouted(&self, encoder: &mut DescriptorEncoder) -> Result<(), Error> {
-        let unrouted = self
-            .metrics
-            .unrouted
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
         let help = "Requests answered before a function was found for them";
         let mut family = encoder.encode_descriptor("unrouted", help, None, MetricType::Counter)?;
-        for ((entrance, reason), count) in unrouted {
-            family
-                .encode_family(&[("entrance", entrance), ("reason", reason)])?
-                .encode_counter(&count, NONE)?;
+        for entrance in Entrance::ALL {
+            let answers = &self.metrics.unrouted[entrance as usize];
+            for (_, reason, count) in answers.all() {
+                let labels = [("entrance", entrance.as_str()), ("reason", reason.as_str())];
+                family
+                    .encode_family(&labels)?
+                    .encode_counter(&count, NONE)?;
+            }
         }
         Ok(())
     }
@@ -94,14 +98,11 @@ impl Collected {
             Some(&Unit::Seconds),
             MetricType::Histogram,
         )?;
-        let answers = self
-            .metrics
-            .answers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        for (outcome, durations) in answers {
-            durations.encode(family.encode_family(&outcome.labels())?)?;
+        for outcome in Outcome::all() {
+            let durations = &self.metrics.durations[outcome.number()];
+            if !durations.is_empty() {
+                durations.encode(family.encode_family(&outcome.labels())?)?;
+            }
         }
         Ok(())
     }
@@ -111,7 +112,7 @@ fn requests(encoder: &mut DescriptorEncoder, functions: &[&Arc<Function>]) -> Re
     let help = "Requests answered, by class of status and wasmfn's reason";
     let mut family = encoder.encode_descriptor("requests", help, None, MetricType::Counter)?;
     for function in functions {
-        for ((class, reason), count) in function.metrics.answers() {
+        for (class, reason, count) in function.metrics.answers.all() {
             let class = format!("{class}xx");
             let [namespace, name] = labels(function);
             family
@@ -123,6 +124,18 @@ fn requests(encoder: &mut DescriptorEncoder, functions: &[&Arc<Function>]) -> Re
                 ])?
                 .encode_counter(&count, NONE)?;
         }
+    }
+    Ok(())
+}
+
+fn refusals(encoder: &mut DescriptorEncoder, functions: &[&Arc<Function>]) -> Result<(), Error> {
+    let help = "Times that a pod did not begin a request, which then went elsewhere or waited";
+    let mut family = encoder.encode_descriptor("refusals", help, None, MetricType::Counter)?;
+    for function in functions.iter().filter(|function| was_called(function)) {
+        let count = function.metrics.refusals.load(Ordering::Relaxed);
+        family
+            .encode_family(&labels(function))?
+            .encode_counter(&count, NONE)?;
     }
     Ok(())
 }
@@ -149,20 +162,34 @@ fn gauge(
 
 fn durations(encoder: &mut DescriptorEncoder, functions: &[&Arc<Function>]) -> Result<(), Error> {
     let help = "From the head of a request to the last byte of its answer";
-    let mut family = encoder.encode_descriptor(
-        "request_duration",
-        help,
-        Some(&Unit::Seconds),
-        MetricType::Histogram,
-    )?;
-    for function in functions {
-        if function.counts.ever_counted() {
-            let labels = labels(function);
+    let unit = Some(&Unit::Seconds);
+    let mut family =
+        encoder.encode_descriptor("request_duration", help, unit, MetricType::Histogram)?;
+    for function in functions.iter().filter(|function| was_called(function)) {
+        let labels = labels(function);
+        let encoder = family.encode_family(&labels)?;
+        function.metrics.duration.encode(encoder)?;
+    }
+    Ok(())
+}
+
+fn waits(encoder: &mut DescriptorEncoder, functions: &[&Arc<Function>]) -> Result<(), Error> {
+    let help = "How long requests waited for a pod, and why";
+    let unit = Some(&Unit::Seconds);
+    let mut family = encoder.encode_descriptor("queue_wait", help, unit, MetricType::Histogram)?;
+    for function in functions.iter().filter(|function| was_called(function)) {
+        for cause in Cause::ALL {
+            let [namespace, name] = labels(function);
+            let labels = [namespace, name, ("cause", cause.as_str())];
             let encoder = family.encode_family(&labels)?;
-            function.metrics.duration.encode(encoder)?;
+            function.metrics.waits[cause as usize].encode(encoder)?;
         }
     }
     Ok(())
+}
+
+fn was_called(function: &Function) -> bool {
+    function.counts.ever_counted()
 }
 
 fn labels(function: &Function) -> [(&'static str, &str); 2] {

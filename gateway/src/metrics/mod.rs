@@ -1,68 +1,55 @@
 //! What has happened, for Prometheus. Series of a function go when it does; none has a path or a
-//! host in it, which clients choose.
+//! host in it, which clients choose. Requests count without a lock.
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
-use prometheus_client::{
-    encoding::text::encode,
-    metrics::{gauge::Gauge, histogram::Histogram},
-    registry::Registry,
-};
+use prometheus_client::{encoding::text::encode, metrics::gauge::Gauge, registry::Registry};
 use wasmfn_crds::answer::AnswerReason;
 
 use crate::{
     proxy::Gateway,
+    queue::Cause,
     routes::{Entrance, Function},
 };
 
+mod answers;
 mod collect;
 mod fault;
+mod histogram;
 mod outcome;
 
 pub use fault::Fault;
 pub use outcome::Outcome;
 
-/// Upper bounds of the histogram of durations, in seconds.
-const BUCKETS_SECONDS: [f64; 14] = [
-    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0,
-];
-
-/// First digit of a status, and wasmfn's reason if it was wasmfn that answered.
-type Answered = (u16, String);
+use answers::Answers;
+use histogram::Histogram;
 
 /// What became of one function's requests.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct FunctionMetrics {
-    answers: Mutex<BTreeMap<Answered, u64>>,
+    answers: Answers,
     duration: Histogram,
-}
-
-impl Default for FunctionMetrics {
-    fn default() -> Self {
-        Self {
-            answers: Mutex::default(),
-            duration: Histogram::new(BUCKETS_SECONDS),
-        }
-    }
+    /// By [`Cause`].
+    waits: [Histogram; Cause::ALL.len()],
+    refusals: AtomicU64,
 }
 
 impl FunctionMetrics {
     /// A request was answered: its head went out.
     pub fn answered(&self, status: u16, reason: Option<&str>) {
-        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        let outcome = (status / 100, reason.unwrap_or_default().to_owned());
-        *answers.entry(outcome).or_default() += 1;
+        self.answers.count(status, reason);
     }
 
-    fn answers(&self) -> BTreeMap<Answered, u64> {
-        self.answers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+    /// A pod did not begin a request.
+    pub fn refused(&self) {
+        self.refusals.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -82,18 +69,56 @@ impl Timing {
             started: Instant::now(),
         }
     }
-
-    /// Whose request it is.
-    #[must_use]
-    pub const fn function(&self) -> &Arc<Function> {
-        &self.function
-    }
 }
 
 impl Drop for Timing {
     fn drop(&mut self) {
-        let seconds = self.started.elapsed().as_secs_f64();
-        self.function.metrics.duration.observe(seconds);
+        self.function
+            .metrics
+            .duration
+            .observe(self.started.elapsed());
+    }
+}
+
+/// How long a request waits in the queue, and why; noted when it ends or is dropped.
+#[derive(Debug)]
+pub struct Waiting {
+    function: Arc<Function>,
+    cause: Cause,
+    since: Option<Instant>,
+}
+
+impl Waiting {
+    /// The request begins to wait for `cause`.
+    #[must_use]
+    pub fn start(function: Arc<Function>, cause: Cause) -> Self {
+        Self {
+            function,
+            cause,
+            since: Some(Instant::now()),
+        }
+    }
+
+    /// A pod seems to have begun it.
+    pub fn end(&mut self) {
+        if let Some(since) = self.since.take() {
+            let waits = &self.function.metrics.waits[self.cause as usize];
+            waits.observe(since.elapsed());
+        }
+    }
+
+    /// The pod had not begun it: it waits on.
+    pub fn resume(&mut self, cause: Cause) {
+        if self.since.is_none() {
+            self.since = Some(Instant::now());
+            self.cause = cause;
+        }
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 
@@ -120,18 +145,18 @@ impl Drop for Connected {
 #[derive(Debug, Default)]
 pub struct GatewayMetrics {
     connections: Gauge,
-    unrouted: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
+    /// By [`Entrance`].
+    unrouted: [Answers; Entrance::ALL.len()],
+    /// Not of requests that go well.
     faults: Mutex<BTreeMap<(&'static str, Fault), u64>>,
-    answers: Mutex<BTreeMap<Outcome, Histogram>>,
+    /// By [`Outcome`].
+    durations: [Histogram; Outcome::COUNT],
 }
 
 impl GatewayMetrics {
     /// A request was answered before a function was found for it.
     pub fn unrouted(&self, entrance: Entrance, reason: AnswerReason) {
-        let mut unrouted = self.unrouted.lock().unwrap_or_else(PoisonError::into_inner);
-        *unrouted
-            .entry((entrance.as_str(), reason.as_str()))
-            .or_default() += 1;
+        self.unrouted[entrance as usize].count(reason.status(), Some(reason.as_str()));
     }
 
     /// How many connections there are.
@@ -158,11 +183,7 @@ impl GatewayMetrics {
 
     /// A request has come to its end, so long after its head.
     pub fn answered(&self, outcome: Outcome, took: Duration) {
-        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        answers
-            .entry(outcome)
-            .or_insert_with(|| Histogram::new(BUCKETS_SECONDS))
-            .observe(took.as_secs_f64());
+        self.durations[outcome.number()].observe(took);
     }
 }
 

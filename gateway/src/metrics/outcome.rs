@@ -12,7 +12,30 @@ pub enum Outcome {
     Abandoned,
 }
 
+/// First digits of statuses, zero for what is none.
+const CLASSES: u16 = 6;
+
 impl Outcome {
+    /// How many there are.
+    pub(super) const COUNT: usize = 2 * CLASSES as usize + 1;
+
+    /// All of them, by their numbers.
+    pub(super) fn all() -> impl Iterator<Item = Self> {
+        let guest = (0..CLASSES).map(Self::Guest);
+        let wasmfn = (0..CLASSES).map(Self::Wasmfn);
+        guest.chain(wasmfn).chain([Self::Abandoned])
+    }
+
+    /// Which of them it is.
+    pub(super) fn number(self) -> usize {
+        let class = |class: u16| usize::from(if class < CLASSES { class } else { 0 });
+        match self {
+            Self::Guest(status) => class(status),
+            Self::Wasmfn(status) => usize::from(CLASSES) + class(status),
+            Self::Abandoned => 2 * usize::from(CLASSES),
+        }
+    }
+
     /// What an answer says.
     #[must_use]
     pub fn of<B>(response: &Response<B>) -> Self {
@@ -33,5 +56,17 @@ impl Outcome {
         };
         let code = class.map(|class| format!("{class}xx"));
         [("by", by.to_owned()), ("code", code.unwrap_or_default())]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_outcome_has_a_number_of_its_own() {
+        let numbers: Vec<_> = Outcome::all().map(Outcome::number).collect();
+        assert_eq!(numbers, (0..Outcome::COUNT).collect::<Vec<_>>());
+        assert_eq!(Outcome::Guest(9).number(), Outcome::Guest(0).number());
     }
 }

@@ -8,7 +8,7 @@ use wasmfn_crds::answer::AnswerReason;
 
 use super::{
     Gateway, Outgoing,
-    body::{AnswerBody, Ended, Following},
+    body::{AnswerBody, Following},
     headers,
     round::{Outcome, Refusals, round},
 };
@@ -16,15 +16,19 @@ use crate::{
     answer::Answer,
     counts::{Counted, Stage},
     endpoints::Load,
-    metrics::Timing,
-    queue::Place,
-    routes::Route,
+    metrics::{Timing, Waiting},
+    queue::{Cause, Place, Slot},
+    routes::{Function, Route},
     upstream::PodBody,
 };
 
 /// The pod keeps `timeoutSeconds` and answers 504 itself; a pod that has not done so by this much
 /// later is gone.
 const TIMEOUT_SLACK: Duration = Duration::from_secs(5);
+
+const DELETED: &str = "the function was deleted while the request waited";
+const SUSPENDED: &str = "the function is suspended";
+const LOAD_FAILED: &str = "no version of the function could be loaded; its status says why";
 
 impl Gateway {
     /// Brings the request to a pod.
@@ -40,48 +44,63 @@ impl Gateway {
         refuse_suspended(&route)?;
         let function = route.function.clone();
         let deadline = Instant::now() + route.max_queue;
-        let mut refusals = None;
-        let mut counted = None;
+        let mut counted = Counted::new(function.counts.clone(), Stage::InFlight);
+        if let Some(body) = &outgoing.body {
+            body.gather().await;
+        }
+        let mut heard = self.world.version();
+        let mut refused = None;
         if function.queue.is_empty() {
-            let mut counted_now = Counted::new(function.counts.clone(), Stage::InFlight);
             match self.try_once(&route, &outgoing, || {}).await {
                 Outcome::Answered(response, load) => {
-                    return Ok(finish(*response, outgoing, load, counted_now, timing));
+                    return Ok(finish(*response, outgoing, load, counted, timing, &route));
                 }
                 Outcome::Own(answer) => return Err(answer),
-                Outcome::Nobody(found) => refusals = Some(found),
+                Outcome::Nobody(refusals) => {
+                    refuse_failed(refusals, &function)?;
+                    refused = Some(refusals.cause());
+                }
             }
-            refuse_failed(refusals)?;
-            counted_now.move_to(Stage::Queued);
-            counted = Some(counted_now);
         }
-        let changes = self.world.changes();
-        let mut counted =
-            counted.unwrap_or_else(|| Counted::new(function.counts.clone(), Stage::Queued));
+        counted.move_to(Stage::Queued);
         let mut place = function
             .queue
-            .join(route.max_queued, refusals.is_some())
+            .join(route.max_queued, refused)
             .map_err(|_| queue_full(&route))?;
+        let mut waiting = Waiting::start(
+            function.clone(),
+            refused.unwrap_or_else(|| function.queue.cause()),
+        );
+        let changes = self.world.changes();
         loop {
-            tokio::time::timeout_at(deadline, place.turn(&changes))
-                .await
-                .map_err(|_| self.too_late(&route, refusals))?;
+            place.line_up(&route.turns, &changes);
+            // From here on changes reach the request; those since it looked may have passed it by.
             route = self.look_again(&route)?;
+            self.probe(&route);
+            if self.world.version() != heard {
+                function.queue.look_again();
+            }
+            tokio::time::timeout_at(deadline, place.turn())
+                .await
+                .map_err(|_| too_late(&route))?
+                .map_err(dismissed)?;
+            route = self.look_again(&route)?;
+            heard = self.world.version();
             let outcome = {
-                let begun = || begin(&mut place, &mut counted);
+                let begun = || begin(&mut place, &mut counted, &mut waiting);
                 self.try_once(&route, &outgoing, begun).await
             };
             match outcome {
                 Outcome::Answered(response, load) => {
-                    begin(&mut place, &mut counted);
-                    return Ok(finish(*response, outgoing, load, counted, timing));
+                    begin(&mut place, &mut counted, &mut waiting);
+                    return Ok(finish(*response, outgoing, load, counted, timing, &route));
                 }
                 Outcome::Own(answer) => return Err(answer),
-                Outcome::Nobody(found) => {
-                    refusals = Some(found);
-                    place.refused();
-                    refuse_failed(refusals)?;
+                Outcome::Nobody(refusals) => {
+                    place.refused(refusals.cause());
+                    refuse_failed(refusals, &function)?;
                     counted.move_to(Stage::Queued);
+                    waiting.resume(refusals.cause());
                 }
             }
         }
@@ -93,40 +112,53 @@ impl Gateway {
             return Outcome::Nobody(Refusals::default());
         };
         let timeout = route.timeout + TIMEOUT_SLACK;
-        round(&backends, &route.function.key, outgoing, timeout, begun).await
+        round(&backends, &route.function, outgoing, timeout, begun).await
     }
 
     /// The function as it is by now.
     fn look_again(&self, route: &Route) -> Result<Arc<Route>, Answer> {
         let now = self.world.routes().of(&route.function).cloned();
-        let now = now.ok_or_else(|| {
-            Answer::new(
-                AnswerReason::Deleted,
-                "the function was deleted while the request waited",
-            )
-        })?;
+        let now = now.ok_or_else(|| Answer::new(AnswerReason::Deleted, DELETED))?;
         refuse_suspended(&now)?;
         Ok(now)
     }
 
-    fn too_late(&self, route: &Route, refusals: Option<Refusals>) -> Answer {
-        let asked = refusals.is_some_and(|refusals| refusals.passing);
-        let reason = if asked {
-            AnswerReason::QueueTimeout
-        } else {
-            AnswerReason::NoCapacity
-        };
-        let message = format!(
-            "no pod could begin the request within {} s",
-            route.max_queue.as_secs()
-        );
-        Answer::new(reason, message)
+    /// Tries pods that cannot be asked yet, as long as a function waits for them.
+    fn probe(&self, route: &Route) {
+        if let Some(backends) = self.world.endpoints().of(&route.runtime) {
+            let (turns, world) = (route.turns.clone(), self.world.clone());
+            backends.probe(move || !turns.is_empty(), move || world.pod_reached());
+        }
     }
 }
 
-fn begin(place: &mut Place, counted: &mut Counted) {
+fn begin(place: &mut Place, counted: &mut Counted, waiting: &mut Waiting) {
     place.accepted();
     counted.move_to(Stage::InFlight);
+    waiting.end();
+}
+
+fn too_late(route: &Route) -> Answer {
+    let reason = match route.function.queue.cause() {
+        Cause::NoPod => AnswerReason::NoCapacity,
+        Cause::Loading | Cause::Full => AnswerReason::QueueTimeout,
+    };
+    let message = format!(
+        "no pod could begin the request within {} s",
+        route.max_queue.as_secs()
+    );
+    Answer::new(reason, message)
+}
+
+/// What one is told that gives up waiting.
+fn dismissed(reason: AnswerReason) -> Answer {
+    let message = match reason {
+        AnswerReason::Deleted => DELETED,
+        AnswerReason::Suspended => SUSPENDED,
+        AnswerReason::LoadFailed => LOAD_FAILED,
+        _ => "the gateway is leaving, and no pod could begin the request in time",
+    };
+    Answer::new(reason, message)
 }
 
 fn finish(
@@ -135,6 +167,7 @@ fn finish(
     load: Load,
     counted: Counted,
     timing: Timing,
+    route: &Route,
 ) -> Response<AnswerBody> {
     if let Some(body) = &outgoing.body {
         body.settle();
@@ -142,8 +175,12 @@ fn finish(
     let (parts, body) = response.into_parts();
     let following = Following {
         sent: outgoing.body,
+        slot: Slot {
+            function: route.function.clone(),
+            pod: load.pod().clone(),
+            turns: route.turns.clone(),
+        },
         load,
-        ended: Ended(timing.function().clone()),
         counted,
         timing,
     };
@@ -156,10 +193,7 @@ fn finish(
 
 fn refuse_suspended(route: &Route) -> Result<(), Answer> {
     if route.suspended {
-        return Err(Answer::new(
-            AnswerReason::Suspended,
-            "the function is suspended",
-        ));
+        return Err(Answer::new(AnswerReason::Suspended, SUSPENDED));
     }
     Ok(())
 }
@@ -174,12 +208,11 @@ fn queue_full(route: &Route) -> Answer {
     )
 }
 
-fn refuse_failed(refusals: Option<Refusals>) -> Result<(), Answer> {
-    if refusals.is_some_and(Refusals::are_final) {
-        return Err(Answer::new(
-            AnswerReason::LoadFailed,
-            "no version of the function could be loaded; its status says why",
-        ));
+/// Where no version can be loaded, all that wait for one give up.
+fn refuse_failed(refusals: Refusals, function: &Function) -> Result<(), Answer> {
+    if refusals.are_final() {
+        function.queue.dismiss(AnswerReason::LoadFailed);
+        return Err(Answer::new(AnswerReason::LoadFailed, LOAD_FAILED));
     }
     Ok(())
 }

@@ -33,7 +33,7 @@ mod outgoing;
 mod pick;
 mod round;
 
-use body::{AnswerBody, BodyError, Budget, HeldBody, linger};
+use body::{AnswerBody, BodyError, Budget, HeldBody, Keeping, linger};
 use outgoing::Outgoing;
 
 /// What all requests share.
@@ -47,7 +47,6 @@ pub struct Gateway {
     pub budget: Budget,
     /// What has happened.
     pub metrics: Arc<GatewayMetrics>,
-    max_queued_bytes: usize,
     leaving: AtomicBool,
 }
 
@@ -60,7 +59,6 @@ impl Gateway {
             tokens,
             budget: Budget::new(max_queued_bytes),
             metrics: Arc::default(),
-            max_queued_bytes,
             leaving: AtomicBool::new(false),
         }
     }
@@ -79,7 +77,7 @@ impl Gateway {
     /// Bytes that are set aside for bodies.
     #[must_use]
     pub fn held_bytes(&self) -> usize {
-        self.max_queued_bytes.saturating_sub(self.budget.free())
+        self.budget.taken()
     }
 
     /// Answers a client's request.
@@ -149,7 +147,14 @@ impl Gateway {
         parts
             .headers
             .insert(TOKEN_HEADER, self.tokens.data(&id.namespace));
-        let body = (!body.is_end_stream()).then(|| HeldBody::new(body, &self.budget, expects));
+        let keeping = Keeping {
+            budget: &self.budget,
+            account: &route.function.held,
+            protocol,
+            expects,
+            repeatable: parts.method.is_idempotent(),
+        };
+        let body = (!body.is_end_stream()).then(|| HeldBody::new(body, &keeping));
         Outgoing::new(parts, body, protocol)
     }
 
@@ -160,9 +165,6 @@ impl Gateway {
     ) -> Result<Response<AnswerBody>, Answer> {
         let function = route.function.clone();
         let timing = Timing::start(function.clone());
-        if let Some(body) = &outgoing.body {
-            body.gather().await;
-        }
         let answered = self.dispatch(route, outgoing, timing).await;
         let (status, reason) = match &answered {
             Ok(response) => (

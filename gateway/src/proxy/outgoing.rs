@@ -1,7 +1,10 @@
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, Version, header, request::Parts};
 
 use super::body::{AttemptBody, HeldBody};
-use crate::{proxy::headers::wants_trailers, upstream::Protocol};
+use crate::{
+    proxy::headers::wants_trailers,
+    upstream::{Protocol, Sending},
+};
 
 /// A request as pods get it, as often as it takes.
 #[derive(Debug)]
@@ -36,6 +39,14 @@ impl Outgoing {
 
     pub(super) const fn protocol(&self) -> Protocol {
         self.protocol
+    }
+
+    /// Whether it is here in full, so that the pod has to read no more than a little.
+    pub(super) fn sending(&self) -> Sending {
+        match &self.body {
+            Some(body) if !body.is_in_hand() => Sending::Streaming,
+            Some(_) | None => Sending::InHand,
+        }
     }
 
     /// Whether sending it twice does what sending it once does (RFC 9110, 9.2.2).

@@ -8,7 +8,6 @@ use std::{
 use http::Response;
 use wasmfn_crds::{
     answer::{AnswerReason, Refusal},
-    hosts::FunctionKey,
     names::REFUSED_HEADER,
 };
 
@@ -16,16 +15,15 @@ use super::{Outgoing, pick::pick};
 use crate::{
     answer::Answer,
     endpoints::{Backends, Load, Pod},
+    queue::Cause,
+    routes::Function,
     upstream::{Connection, PodBody, Protocol, SendError},
 };
 
 /// Pods that one round tries at most: beyond, waiting is better than asking.
 const PODS_MOST: usize = 6;
-/// Time in which a ready pod takes a connection.
+/// Time in which a pod takes a connection.
 const CONNECT: Duration = Duration::from_secs(1);
-/// Time in which a starting pod takes a connection, before it is tried anew: its network may have
-/// come up since.
-const CONNECT_STARTING: Duration = Duration::from_millis(200);
 /// A pod that has not refused within this time has begun: it refuses before it does anything else.
 const BEGUN_AFTER: Duration = Duration::from_millis(20);
 /// A pod that has not refused within this time gets the rest of the body over HTTP/2, where it
@@ -50,21 +48,37 @@ pub(super) struct Refusals {
     pub(super) failed: bool,
     /// A pod said something that time may change.
     pub(super) passing: bool,
+    /// A pod said that it is full.
+    full: bool,
 }
 
 impl Refusals {
     fn add(&mut self, refusal: Option<Refusal>) {
         match refusal {
             Some(Refusal::Failed) => self.failed = true,
-            Some(Refusal::Unknown | Refusal::Loading | Refusal::Full | Refusal::Leaving) | None => {
+            Some(Refusal::Full) => {
                 self.passing = true;
+                self.full = true;
             }
+            Some(
+                Refusal::Unknown | Refusal::Loading | Refusal::Leaving | Refusal::Unauthorized,
+            )
+            | None => self.passing = true,
         }
     }
 
     /// Whether waiting is of no use.
     pub(super) const fn are_final(self) -> bool {
         self.failed && !self.passing
+    }
+
+    /// Why the request has to wait.
+    pub(super) const fn cause(self) -> Cause {
+        match self {
+            Self { full: true, .. } => Cause::Full,
+            Self { passing: true, .. } | Self { failed: true, .. } => Cause::Loading,
+            Self { .. } => Cause::NoPod,
+        }
     }
 }
 
@@ -79,7 +93,7 @@ enum Attempt {
 /// Offers the request to pods. `begun` is called once a pod seems to have begun it.
 pub(super) async fn round(
     backends: &Backends,
-    function: &FunctionKey,
+    function: &Function,
     outgoing: &Outgoing,
     timeout: Duration,
     mut begun: impl FnMut(),
@@ -88,25 +102,18 @@ pub(super) async fn round(
     let mut refusals = Refusals::default();
     let mut lost = false;
     while tried.len() < PODS_MOST {
-        let Some(picked) = pick(backends, function, &tried, Instant::now()) else {
+        let Some(pod) = pick(backends, &function.key, &tried, Instant::now()) else {
             break;
         };
-        let pod = picked.pod;
         tried.push(pod.clone());
-        let connect = if picked.starting {
-            CONNECT_STARTING
-        } else {
-            CONNECT
-        };
-        let attempted = tokio::time::timeout(timeout, attempt(&pod, outgoing, connect, &mut begun));
+        let attempted = tokio::time::timeout(timeout, attempt(&pod, outgoing, &mut begun));
         match attempted.await {
             Ok(Attempt::Answered(response, load)) => {
-                pod.note_accepted(function);
+                pod.note_accepted(&function.key);
                 return Outcome::Answered(response, load);
             }
             Ok(Attempt::Refused(refusal)) => {
-                tracing::debug!(pod = %pod.address, ?refusal, %function, "refused");
-                pod.note_refused(function, Instant::now());
+                note_refused(&pod, function, refusal);
                 refusals.add(refusal);
             }
             Ok(Attempt::Unreachable) => pod.note_unreachable(Instant::now()),
@@ -148,20 +155,27 @@ pub(super) async fn round(
     Outcome::Nobody(refusals)
 }
 
+fn note_refused(pod: &Pod, function: &Function, refusal: Option<Refusal>) {
+    function.metrics.refused();
+    let is_news = pod.note_refused(&function.key, Instant::now());
+    let function = &function.key;
+    tracing::debug!(pod = %pod.address, ?refusal, %function, "refused");
+    if is_news && refusal == Some(Refusal::Unauthorized) {
+        // One of the two has not read the new token yet, which takes the kubelet up to a minute.
+        tracing::warn!(pod = %pod.address, %function, "a pod does not know this gateway's token");
+    }
+}
+
 fn own(reason: AnswerReason, message: &str) -> Outcome {
     Outcome::Own(Answer::new(reason, message))
 }
 
-async fn attempt(
-    pod: &Arc<Pod>,
-    outgoing: &Outgoing,
-    connect: Duration,
-    begun: &mut impl FnMut(),
-) -> Attempt {
+async fn attempt(pod: &Arc<Pod>, outgoing: &Outgoing, begun: &mut impl FnMut()) -> Attempt {
     let load = Load::new(pod.clone());
     let mut request = outgoing.attempt();
     loop {
-        let connecting = pod.upstream.connection(outgoing.protocol(), connect);
+        let (protocol, sending) = (outgoing.protocol(), outgoing.sending());
+        let connecting = pod.upstream.connection(protocol, sending, CONNECT);
         let connection = match connecting.await {
             Ok(connection) => connection,
             Err(error) => {

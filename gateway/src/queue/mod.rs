@@ -1,9 +1,10 @@
 //! Requests of one function that wait for a pod that can begin them: bounded, first come first
 //! served.
 //!
-//! A waiting request is told to try when something changes: pods or the function do, one of its
-//! requests ends, or a short pause is over that grows with the waiting. How many try at the same
-//! time is [`Window`]'s to say.
+//! A waiting request is told to try when something changes: pods or the function do, or a short
+//! pause is over that grows with the waiting. How many try at the same time is [`Window`]'s to say.
+//! When a request ends, its slot in the pod is offered to one that waits, to each function in its
+//! turn ([`Turns`]).
 
 use std::{
     collections::BTreeMap,
@@ -15,15 +16,26 @@ use std::{
 };
 
 use tokio::{
-    sync::{oneshot, watch},
+    sync::{Notify, oneshot, watch},
     time::Instant,
 };
+use wasmfn_crds::answer::AnswerReason;
 
+mod cause;
+mod place;
+mod slot;
+mod turns;
 mod window;
 
 #[cfg(test)]
+mod fairness;
+#[cfg(test)]
 mod tests;
 
+pub use cause::Cause;
+pub use place::Place;
+pub use slot::Slot;
+pub use turns::{Offer, Turns};
 pub use window::Window;
 
 /// Shortest pause between two tries while nothing else happens.
@@ -33,6 +45,8 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 /// A pause is this part of the time waited so far: what a request loses to pauses stays a small
 /// part of what it has to wait for anyway.
 const PAUSE_PART: u32 = 20;
+/// Pause while there is no pod to ask: whatever brings one is a change, and that is told.
+const PAUSE_WITHOUT_POD: Duration = Duration::from_secs(1);
 
 /// The queue of one function.
 #[derive(Debug, Default)]
@@ -40,39 +54,42 @@ pub struct Queue {
     state: Mutex<State>,
     /// Requests that wait or try, so that the common case takes no lock.
     size: AtomicUsize,
+    /// The pause is to be another one.
+    retimed: Notify,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    waiting: BTreeMap<u64, oneshot::Sender<()>>,
+    waiting: BTreeMap<u64, oneshot::Sender<Call>>,
     next_number: u64,
     window: Window,
     /// A task releases requests from time to time.
     paced: bool,
+    /// Why the last one that tried was not begun.
+    cause: Cause,
+    /// Where the function takes its turn with others.
+    turns: Option<Arc<Turns>>,
+}
+
+/// What a waiting request is told.
+#[derive(Debug)]
+enum Call {
+    Try(Permit),
+    GiveUp(AnswerReason),
+}
+
+/// What lets a request try.
+#[derive(Debug)]
+enum Permit {
+    /// There is room in the window.
+    Window,
+    /// A slot has come free.
+    Slot(Offer),
 }
 
 /// The queue is full.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct QueueFull;
-
-/// A request's place in the queue, kept until it is dropped.
-#[derive(Debug)]
-pub struct Place {
-    queue: Arc<Queue>,
-    number: u64,
-    standing: Standing,
-}
-
-/// How a place stands towards its queue.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Standing {
-    /// Counted, and neither waiting nor trying.
-    Joined,
-    /// Waiting while its number is in [`State::waiting`], trying once it is not.
-    Called,
-    /// Not counted: a pod has it.
-    Out,
-}
 
 impl Queue {
     /// Whether nobody waits, so that a new request may try at once.
@@ -81,34 +98,59 @@ impl Queue {
         self.size.load(Ordering::Acquire) == 0
     }
 
-    /// Takes the last place. With `refused`, no pod accepts right now as far as the request knows.
+    /// Takes the last place. With `refused`, the request has tried and no pod has begun it.
     ///
     /// # Errors
     /// [`QueueFull`] where `bound` requests wait already.
-    pub fn join(self: &Arc<Self>, bound: usize, refused: bool) -> Result<Place, QueueFull> {
+    pub fn join(
+        self: &Arc<Self>,
+        bound: usize,
+        refused: Option<Cause>,
+    ) -> Result<Place, QueueFull> {
         let mut state = self.state();
         if self.size.load(Ordering::Acquire) >= bound {
             return Err(QueueFull);
         }
         self.size.fetch_add(1, Ordering::AcqRel);
-        if refused {
+        if let Some(cause) = refused {
+            state.cause = cause;
             state.window.block();
         }
         let number = state.next_number;
         state.next_number += 1;
-        Ok(Place {
-            queue: self.clone(),
-            number,
-            standing: Standing::Joined,
-        })
+        Ok(Place::new(self.clone(), number))
     }
 
-    /// One of the function's requests has ended: a waiting one may have its slot.
-    pub fn slot_freed(&self) {
-        if !self.is_empty() {
-            let mut state = self.state();
-            state.window.unblock();
-            state.release();
+    /// Why those that wait do so.
+    #[must_use]
+    pub fn cause(&self) -> Cause {
+        self.state().cause
+    }
+
+    /// Has all that wait give up for `reason`, at once. Those that try find out themselves.
+    pub fn dismiss(&self, reason: AnswerReason) {
+        if self.is_empty() {
+            return;
+        }
+        let waiting = std::mem::take(&mut self.state().waiting);
+        for call in waiting.into_values() {
+            let _ = call.send(Call::GiveUp(reason));
+        }
+    }
+
+    /// Something has changed that a waiting request may have missed.
+    pub fn look_again(&self) {
+        let mut state = self.state();
+        state.window.unblock();
+        state.release();
+    }
+
+    /// Offers a free slot to the request that has waited longest, or to whom it goes next.
+    fn offer(&self, offer: Offer) {
+        let first = self.state().waiting.pop_first();
+        if let Some((_, call)) = first {
+            // A request that is gone finds the offer in `Place::leave`.
+            let _ = call.send(Call::Try(Permit::Slot(offer)));
         }
     }
 
@@ -122,12 +164,14 @@ impl Queue {
     async fn pace(self: Arc<Self>, mut changes: watch::Receiver<()>) {
         let since = Instant::now();
         loop {
+            let pause = self.cause().pause(since.elapsed());
             tokio::select! {
                 changed = changes.changed() => if changed.is_err() {
                     // Nothing will ever change again; the pauses remain.
                     tokio::time::sleep(LONGEST_PAUSE).await;
                 },
-                () = tokio::time::sleep(pause(since.elapsed())) => {}
+                () = self.retimed.notified() => continue,
+                () = tokio::time::sleep(pause) => {}
             }
             let mut state = self.state();
             if self.is_empty() {
@@ -140,88 +184,27 @@ impl Queue {
     }
 }
 
-/// How long to wait for something to happen, after waiting for `waited` already.
-fn pause(waited: Duration) -> Duration {
-    (waited / PAUSE_PART).clamp(SHORTEST_PAUSE, LONGEST_PAUSE)
+impl Cause {
+    /// How long to wait for something to happen, after waiting for `waited` already.
+    fn pause(self, waited: Duration) -> Duration {
+        match self {
+            Self::NoPod => PAUSE_WITHOUT_POD,
+            Self::Loading | Self::Full => {
+                (waited / PAUSE_PART).clamp(SHORTEST_PAUSE, LONGEST_PAUSE)
+            }
+        }
+    }
 }
 
 impl State {
     fn release(&mut self) {
         while self.window.room() > 0 {
-            let Some((_, turn)) = self.waiting.pop_first() else {
+            let Some((_, call)) = self.waiting.pop_first() else {
                 return;
             };
-            // One whose receiver is gone finds out in `leave` that it counts as trying.
             self.window.started();
-            let _ = turn.send(());
+            // A request that is gone finds out in `Place::leave` that it counts as trying.
+            let _ = call.send(Call::Try(Permit::Window));
         }
-    }
-}
-
-impl Place {
-    /// Waits for the request's turn to try. `changes` tells when pods or functions change.
-    pub async fn turn(&mut self, changes: &watch::Receiver<()>) {
-        let (sender, turn) = oneshot::channel();
-        let pace = {
-            let queue = self.queue.clone();
-            let mut state = queue.state();
-            self.leave(&mut state);
-            queue.size.fetch_add(1, Ordering::AcqRel);
-            self.standing = Standing::Called;
-            state.waiting.insert(self.number, sender);
-            state.release();
-            !std::mem::replace(&mut state.paced, true)
-        };
-        if pace {
-            let queue = self.queue.clone();
-            // Takes changes from here on as seen: the request tried just before.
-            tokio::spawn(queue.pace(changes.clone()));
-        }
-        // The sender is only ever dropped by sending.
-        let _ = turn.await;
-    }
-
-    /// A pod has begun the request, or seems to have.
-    pub fn accepted(&mut self) {
-        let queue = self.queue.clone();
-        let mut state = queue.state();
-        if self.standing == Standing::Called {
-            state.window.accepted();
-            self.standing = Standing::Joined;
-        }
-        self.leave(&mut state);
-        state.release();
-    }
-
-    /// No pod would begin the request.
-    pub fn refused(&mut self) {
-        let queue = self.queue.clone();
-        let mut state = queue.state();
-        if self.standing == Standing::Called {
-            state.window.refused();
-            self.standing = Standing::Joined;
-        } else {
-            state.window.block();
-        }
-    }
-
-    /// Ends what the place counts for.
-    fn leave(&mut self, state: &mut State) {
-        if self.standing == Standing::Called && state.waiting.remove(&self.number).is_none() {
-            state.window.gave_up();
-        }
-        if self.standing != Standing::Out {
-            self.queue.size.fetch_sub(1, Ordering::AcqRel);
-        }
-        self.standing = Standing::Out;
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let queue = self.queue.clone();
-        let mut state = queue.state();
-        self.leave(&mut state);
-        state.release();
     }
 }

@@ -6,6 +6,7 @@ use wasmfn_report::FunctionId;
 use crate::{
     counts::{Counts, Crossings},
     metrics::FunctionMetrics,
+    proxy::body::Account,
     queue::Queue,
 };
 
@@ -20,6 +21,8 @@ pub struct Function {
     pub counts: Arc<Counts>,
     /// Its requests that wait.
     pub queue: Arc<Queue>,
+    /// What is kept of their bodies.
+    pub held: Account,
     /// What became of its requests.
     pub metrics: FunctionMetrics,
 }
@@ -36,6 +39,7 @@ impl Function {
             id,
             counts: Arc::new(Counts::new(crossings)),
             queue: Arc::default(),
+            held: Account::default(),
             metrics: FunctionMetrics::default(),
         }
     }

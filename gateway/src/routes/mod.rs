@@ -8,12 +8,13 @@ use std::{
 
 use wasmfn_crds::{
     Visibility, WasmFunction,
+    answer::AnswerReason,
     hosts::{FunctionKey, HostRules, HostTable},
     names,
 };
 use wasmfn_report::FunctionId;
 
-use crate::{counts::Crossings, endpoints::RuntimeKey};
+use crate::{counts::Crossings, endpoints::RuntimeKey, queue::Turns};
 
 mod function;
 #[cfg(test)]
@@ -31,6 +32,9 @@ pub enum Entrance {
 }
 
 impl Entrance {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Public, Self::Cluster];
+
     /// The word in logs and metrics.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -48,6 +52,8 @@ pub struct Route {
     pub function: Arc<Function>,
     /// Whose pods serve it.
     pub runtime: RuntimeKey,
+    /// Functions that wait for these pods.
+    pub turns: Arc<Turns>,
     /// Requests are answered 503.
     pub suspended: bool,
     /// Most requests that may wait.
@@ -93,11 +99,12 @@ impl Routes {
     /// is the same object; one that is gone is remembered until its last request ends.
     #[must_use]
     pub fn next(&self, functions: &[Arc<WasmFunction>], crossings: &Crossings) -> Self {
+        let mut turns = self.turns();
         let by_key: HashMap<_, _> = functions
             .iter()
             .map(|object| {
                 let key = FunctionKey::of(object);
-                let route = Arc::new(self.route(&key, object, crossings));
+                let route = Arc::new(self.route(&key, object, crossings, &mut turns));
                 (key, route)
             })
             .collect();
@@ -116,7 +123,21 @@ impl Routes {
         }
     }
 
-    fn route(&self, key: &FunctionKey, object: &WasmFunction, crossings: &Crossings) -> Route {
+    /// Those that take turns for the pods of each runtime deployment.
+    fn turns(&self) -> HashMap<RuntimeKey, Arc<Turns>> {
+        self.by_key
+            .values()
+            .map(|route| (route.runtime.clone(), route.turns.clone()))
+            .collect()
+    }
+
+    fn route(
+        &self,
+        key: &FunctionKey,
+        object: &WasmFunction,
+        crossings: &Crossings,
+        turns: &mut HashMap<RuntimeKey, Arc<Turns>>,
+    ) -> Route {
         let id = FunctionId {
             namespace: key.namespace.clone(),
             name: key.name.clone(),
@@ -134,12 +155,14 @@ impl Routes {
             .status
             .as_ref()
             .and_then(|status| status.serving.as_ref());
+        let runtime = RuntimeKey {
+            namespace: key.namespace.clone(),
+            name: names::serving_runtime(object),
+        };
         Route {
             function,
-            runtime: RuntimeKey {
-                namespace: key.namespace.clone(),
-                name: names::serving_runtime(object),
-            },
+            turns: turns.entry(runtime.clone()).or_default().clone(),
+            runtime,
             suspended: object.spec.suspend,
             max_queued: usize::try_from(scaling.max_queued).unwrap_or_default(),
             max_queue: seconds(scaling.max_queue_seconds),
@@ -177,6 +200,22 @@ impl Routes {
             .values()
             .map(|route| &route.function)
             .chain(&self.departed)
+    }
+
+    /// Functions whose waiting requests are answered at once, coming from `before`: those that are
+    /// gone, and those that are suspended.
+    pub fn without_answer<'a>(
+        &'a self,
+        before: &'a Self,
+    ) -> impl Iterator<Item = (&'a Arc<Function>, AnswerReason)> {
+        before
+            .by_key
+            .values()
+            .filter_map(|route| match self.of(&route.function) {
+                None => Some((&route.function, AnswerReason::Deleted)),
+                Some(now) if now.suspended => Some((&route.function, AnswerReason::Suspended)),
+                Some(_) => None,
+            })
     }
 
     /// Whether a waiting request might fare otherwise than under `before`.

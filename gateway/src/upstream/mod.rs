@@ -5,13 +5,19 @@
 //! closing. What needs trailers in both directions (gRPC) goes over HTTP/2 with prior knowledge,
 //! which alone carries them without announcement.
 
-use std::{net::SocketAddr, sync::Mutex, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use http::{Request, Response};
 use thiserror::Error;
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, sync::Semaphore};
 
 mod exclusive;
+mod idle;
+mod liveness;
 mod response;
 mod shared;
 
@@ -20,6 +26,11 @@ pub use response::PodBody;
 pub use shared::Shared;
 
 use crate::proxy::body::AttemptBody;
+use idle::Idle;
+
+/// Connections to one pod that are being made at the same time; more wait their turn. Below any
+/// kernel's queue of connections that nobody has accepted yet, beyond which it drops them silently.
+const CONNECTING_MOST: usize = 128;
 
 /// How a request travels to a pod.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -30,12 +41,23 @@ pub enum Protocol {
     Http2,
 }
 
+/// What a request over HTTP/1.1 sends.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Sending {
+    /// A head, and a short body that is here already.
+    InHand,
+    /// A body that the pod reads when it likes.
+    Streaming,
+}
+
 /// Idle connections and shared ones.
 #[derive(Debug)]
 pub struct Upstream {
     address: SocketAddr,
-    idle: Mutex<exclusive::Idle>,
+    in_hand: Idle,
+    streaming: Idle,
     shared: Mutex<Vec<Shared>>,
+    connecting: Semaphore,
 }
 
 /// A connection that one request may use.
@@ -76,8 +98,10 @@ impl Upstream {
     pub fn new(address: SocketAddr) -> Self {
         Self {
             address,
-            idle: Mutex::default(),
+            in_hand: Idle::default(),
+            streaming: Idle::default(),
             shared: Mutex::default(),
+            connecting: Semaphore::new(CONNECTING_MOST),
         }
     }
 
@@ -86,32 +110,78 @@ impl Upstream {
     /// # Errors
     /// [`ConnectError`] where a new one cannot be made within `timeout`.
     pub async fn connection(
-        self: &std::sync::Arc<Self>,
+        self: &Arc<Self>,
         protocol: Protocol,
+        sending: Sending,
         timeout: Duration,
     ) -> Result<Connection, ConnectError> {
         let found = match protocol {
-            Protocol::Http1 => Exclusive::idle(self).map(Connection::Exclusive),
+            Protocol::Http1 => self.idle(sending).take().map(Connection::Exclusive),
             Protocol::Http2 => Shared::open(self).map(Connection::Shared),
         };
         if let Some(connection) = found {
             return Ok(connection);
         }
-        let connecting = async {
-            let stream = TcpStream::connect(self.address)
+        match protocol {
+            Protocol::Http1 => self
+                .exclusive(sending, timeout)
                 .await
-                .map_err(ConnectError::Connect)?;
-            stream.set_nodelay(true).map_err(ConnectError::Connect)?;
-            match protocol {
-                Protocol::Http1 => Exclusive::begin(self, stream)
-                    .await
-                    .map(Connection::Exclusive),
-                Protocol::Http2 => Shared::begin(self, stream).await.map(Connection::Shared),
+                .map(Connection::Exclusive),
+            Protocol::Http2 => {
+                let stream = self.connect(Sending::Streaming, timeout).await?;
+                Shared::begin(self, stream).await.map(Connection::Shared)
             }
+        }
+    }
+
+    /// Makes a connection and keeps it for a request.
+    ///
+    /// # Errors
+    /// [`ConnectError`] where it cannot be made within `timeout`.
+    pub async fn warm(self: &Arc<Self>, timeout: Duration) -> Result<(), ConnectError> {
+        self.exclusive(Sending::InHand, timeout).await?.park();
+        Ok(())
+    }
+
+    /// Closes idle connections: the pod has proved not to be where they lead.
+    pub fn forget(&self) {
+        self.in_hand.clear();
+        self.streaming.clear();
+    }
+
+    async fn exclusive(
+        self: &Arc<Self>,
+        sending: Sending,
+        timeout: Duration,
+    ) -> Result<Exclusive, ConnectError> {
+        let stream = self.connect(sending, timeout).await?;
+        Exclusive::begin(self, sending, stream).await
+    }
+
+    async fn connect(
+        &self,
+        sending: Sending,
+        timeout: Duration,
+    ) -> Result<TcpStream, ConnectError> {
+        let connecting = async {
+            // Never closed; without a permit it would be one more that is made.
+            let _permit = self.connecting.acquire().await.ok();
+            let stream = TcpStream::connect(self.address).await?;
+            stream.set_nodelay(true)?;
+            liveness::watch_over(&stream, sending)?;
+            Ok(stream)
         };
         tokio::time::timeout(timeout, connecting)
             .await
-            .unwrap_or(Err(ConnectError::Time(timeout)))
+            .map_err(|_| ConnectError::Time(timeout))?
+            .map_err(ConnectError::Connect)
+    }
+
+    const fn idle(&self, sending: Sending) -> &Idle {
+        match sending {
+            Sending::InHand => &self.in_hand,
+            Sending::Streaming => &self.streaming,
+        }
     }
 }
 

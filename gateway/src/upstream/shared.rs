@@ -1,14 +1,11 @@
-use std::{
-    sync::{Arc, MutexGuard},
-    time::Duration,
-};
+use std::sync::{Arc, MutexGuard};
 
 use http::{Request, Response};
 use hyper::client::conn::http2::{self, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 
-use super::{ConnectError, PodBody, SendError, Upstream};
+use super::{ConnectError, PodBody, SendError, Upstream, liveness};
 use crate::proxy::body::AttemptBody;
 
 /// HTTP/2 connections to one pod. Each carries as many streams as the pod allows; more wait in it.
@@ -17,8 +14,6 @@ const CONNECTIONS: usize = 4;
 const STREAM_WINDOW: u32 = 256 * 1024;
 /// Bytes of all answers of a connection that may be under way.
 const CONNECTION_WINDOW: u32 = 16 * 1024 * 1024;
-/// A connection is asked whether it lives this often while it carries requests.
-const PING_EVERY: Duration = Duration::from_secs(10);
 
 /// An HTTP/2 connection.
 #[derive(Clone, Debug)]
@@ -50,7 +45,8 @@ impl Shared {
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
-            .keep_alive_interval(PING_EVERY)
+            .keep_alive_interval(liveness::PING_EVERY)
+            .keep_alive_timeout(liveness::PING_ANSWER)
             .handshake(TokioIo::new(stream))
             .await
             .map_err(ConnectError::Handshake)?;

@@ -11,7 +11,7 @@ use http::Method;
 use http_body::Frame;
 use http_body_util::StreamBody;
 use serde_json::json;
-use wasmfn_gateway::endpoints::Phase::{Leaving, Ready, Starting};
+use wasmfn_gateway::endpoints::Phase::{Leaving, Ready};
 
 use crate::{
     client::{full, get, reason, request, send, whole},
@@ -27,7 +27,7 @@ async fn a_refused_request_goes_elsewhere_with_its_body_intact() {
         for bytes in [0_usize, 1, 1000, 64 << 10, 1 << 20] {
             for chunked in [false, true] {
                 // The refusing pod alone is ready, so that it is always tried first.
-                let pods = [(refusing, Ready), (echo, Starting)];
+                let pods = [(refusing, Ready), (echo, Leaving)];
                 let running = Running::serving(&json!({}), &pods).await;
                 let body: Bytes = (0..bytes).map(|i| (i / 3) as u8).collect();
                 let asked = request("/").method(Method::POST);

@@ -47,13 +47,9 @@ pub(super) fn refusal(refusal: Refusal) -> Response<AnswerBody> {
         let reason = AnswerReason::LoadFailed.as_str();
         headers.insert(REASON_HEADER, HeaderValue::from_static(reason));
     }
-    answer
-}
-
-/// The answer to one who has no valid token.
-pub(super) fn unauthorized() -> Response<AnswerBody> {
-    let mut answer = Response::new(full(String::new()));
-    *answer.status_mut() = StatusCode::UNAUTHORIZED;
+    if refusal == Refusal::Unauthorized {
+        *answer.status_mut() = StatusCode::UNAUTHORIZED;
+    }
     answer
 }
 

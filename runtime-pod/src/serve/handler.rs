@@ -74,7 +74,6 @@ impl std::fmt::Debug for Handler {
 enum Instead {
     Refused(Refusal),
     Failed(Failure),
-    Unauthorized,
 }
 
 impl From<Refusal> for Instead {
@@ -94,7 +93,6 @@ impl Instead {
         match self {
             Self::Refused(refusal) => answer::refusal(*refusal),
             Self::Failed(failure) => answer::failure(failure),
-            Self::Unauthorized => answer::unauthorized(),
         }
     }
 
@@ -102,7 +100,6 @@ impl Instead {
         match self {
             Self::Refused(refusal) => refusal.as_str(),
             Self::Failed(failure) => failure.reason.as_str(),
-            Self::Unauthorized => "Unauthorized",
         }
     }
 }
@@ -227,7 +224,7 @@ impl Handler {
             Trust::Gateways(tokens) => {
                 let token = headers.get(TOKEN_HEADER).map(HeaderValue::as_bytes);
                 if !tokens.matches(Purpose::Data, token.unwrap_or_default()) {
-                    return Err(Instead::Unauthorized);
+                    return Err(Refusal::Unauthorized.into());
                 }
                 headers
                     .get(FUNCTION_HEADER)

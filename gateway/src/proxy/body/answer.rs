@@ -1,6 +1,5 @@
 use std::{
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -9,9 +8,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 
 use super::{BodyError, HeldBody};
-use crate::{
-    counts::Counted, endpoints::Load, metrics::Timing, routes::Function, upstream::PodBody,
-};
+use crate::{counts::Counted, endpoints::Load, metrics::Timing, queue::Slot, upstream::PodBody};
 
 /// The body that a client gets.
 #[derive(Debug)]
@@ -41,17 +38,7 @@ pub struct Following {
     /// How long the request has taken.
     pub timing: Timing,
     /// Last of all: its slot is free.
-    pub ended: Ended,
-}
-
-/// Offers a request's slot to those that wait, when it is dropped.
-#[derive(Debug)]
-pub struct Ended(pub Arc<Function>);
-
-impl Drop for Ended {
-    fn drop(&mut self) {
-        self.0.queue.slot_freed();
-    }
+    pub slot: Slot,
 }
 
 impl AnswerBody {

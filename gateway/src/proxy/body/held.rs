@@ -13,7 +13,7 @@ use http_body_util::{BodyExt, Empty, combinators::UnsyncBoxBody};
 
 use super::{
     AttemptBody, BodyError,
-    budget::{Budget, Share},
+    budget::{Account, Budget, Share},
     linger,
 };
 use crate::upstream::Protocol;
@@ -36,6 +36,36 @@ const SHORT_WITHIN: Duration = Duration::from_millis(5);
 #[derive(Debug)]
 pub struct HeldBody(Arc<Mutex<Inner>>);
 
+/// What may be kept of a body.
+#[derive(Debug)]
+pub struct Keeping<'a> {
+    /// Of all requests.
+    pub budget: &'a Budget,
+    /// Of the function's.
+    pub account: &'a Account,
+    /// How the request travels.
+    pub protocol: Protocol,
+    /// The client sends nothing before it is told to, which the server does when the body is first
+    /// read.
+    pub expects: bool,
+    /// The request may be sent to another pod after one has begun it.
+    pub repeatable: bool,
+}
+
+impl Keeping<'_> {
+    /// Bytes to set apart for a body of `expected` bytes while no pod has begun: what may be read of
+    /// it by then.
+    fn first_bytes(&self, expected: usize) -> usize {
+        match self.protocol {
+            _ if self.expects => 0,
+            Protocol::Http2 => expected.min(KEPT_BYTES),
+            Protocol::Http1 if expected == usize::MAX => SHORT_BYTES,
+            Protocol::Http1 if expected > SHORT_BYTES => 0,
+            Protocol::Http1 => expected,
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct Inner {
     body: UnsyncBoxBody<Bytes, BodyError>,
@@ -44,7 +74,11 @@ pub(super) struct Inner {
     share: Share,
     /// Bytes to keep before a pod has begun; beyond them nothing is read until then.
     limit: usize,
+    /// Its length, as far as it is known; else the largest number.
+    expected: usize,
     hint: SizeHint,
+    /// What goes on is kept as well, so that another pod may get it should this one be lost.
+    repeatable: bool,
     /// All that was read is kept.
     whole: bool,
     open: bool,
@@ -78,9 +112,8 @@ impl Piece {
 struct GivenUp;
 
 impl HeldBody {
-    /// Holds `body`, keeping what `budget` allows. With `expects`, its client sends nothing before
-    /// it is told to, which the server does when the body is first read.
-    pub fn new<B>(body: B, budget: &Budget, expects: bool) -> Self
+    /// Holds `body`, keeping what `keeping` allows.
+    pub fn new<B>(body: B, keeping: &Keeping<'_>) -> Self
     where
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BodyError>,
@@ -90,7 +123,8 @@ impl HeldBody {
             .upper()
             .and_then(|bytes| usize::try_from(bytes).ok())
             .unwrap_or(usize::MAX);
-        let share = budget.take(if expects { 0 } else { expected.min(KEPT_BYTES) });
+        let mut share = keeping.budget.share(keeping.account);
+        share.grow_to(keeping.first_bytes(expected));
         Self(Arc::new(Mutex::new(Inner {
             ended: body.is_end_stream(),
             body: body.map_err(Into::into).boxed_unsync(),
@@ -103,13 +137,15 @@ impl HeldBody {
                 share.bytes()
             },
             share,
+            expected,
             hint,
+            repeatable: keeping.repeatable,
             whole: true,
             open: false,
             failed: false,
             attempt: 0,
             waker: None,
-            expects,
+            expects: keeping.expects,
         })))
     }
 
@@ -165,6 +201,7 @@ impl HeldBody {
     /// No other pod will be tried: lets go of what was kept.
     pub fn settle(&self) {
         let mut inner = lock(&self.0);
+        inner.repeatable = false;
         inner.share.give_back();
         inner.let_through();
     }
@@ -200,6 +237,13 @@ impl Inner {
 
     fn let_through(&mut self) {
         self.open = true;
+        // One that is known to be longer cannot be kept whole.
+        if self.repeatable
+            && self.whole
+            && (self.expected <= KEPT_BYTES || self.hint.upper().is_none())
+        {
+            self.share.grow_to(self.expected.min(KEPT_BYTES));
+        }
         self.wake();
     }
 

@@ -9,10 +9,10 @@ mod linger;
 #[cfg(test)]
 mod tests;
 
-pub use answer::{AnswerBody, Ended, Following};
+pub use answer::{AnswerBody, Following};
 pub use attempt::{AttemptBody, Progress};
-pub use budget::Budget;
-pub use held::{HeldBody, KEPT_BYTES};
+pub use budget::{Account, Budget};
+pub use held::{HeldBody, KEPT_BYTES, Keeping};
 pub use linger::linger;
 
 /// Any error of a body.

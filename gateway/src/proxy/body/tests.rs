@@ -6,9 +6,25 @@ use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Full, StreamBody};
 
 use super::*;
-use crate::upstream::Protocol::{Http1, Http2};
+use crate::upstream::Protocol::{self, Http1, Http2};
 
 const BUDGET: usize = 1 << 20;
+
+/// Holds a body of a request that may be repeated.
+fn hold<B>(body: B, budget: &Budget, protocol: Protocol) -> HeldBody
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BodyError>,
+{
+    let keeping = Keeping {
+        budget,
+        account: &Account::default(),
+        protocol,
+        expects: false,
+        repeatable: true,
+    };
+    HeldBody::new(body, &keeping)
+}
 
 /// A body of unknown length, fed by hand.
 fn fed() -> (
@@ -42,7 +58,7 @@ async fn available(attempt: &mut AttemptBody) -> (usize, bool) {
 #[tokio::test]
 async fn a_short_body_is_kept_whole_for_another_pod() {
     let budget = Budget::new(BUDGET);
-    let held = HeldBody::new(Full::new(Bytes::from_static(b"hello")), &budget, false);
+    let held = hold(Full::new(Bytes::from_static(b"hello")), &budget, Http1);
     held.gather().await;
     assert!(held.is_in_hand());
     assert_eq!(budget.free(), BUDGET - 5);
@@ -62,7 +78,7 @@ async fn a_short_body_is_kept_whole_for_another_pod() {
 #[tokio::test]
 async fn over_http1_nothing_passes_before_a_pod_has_begun() {
     let (mut sender, body) = fed();
-    let held = HeldBody::new(body, &Budget::new(BUDGET), false);
+    let held = hold(body, &Budget::new(BUDGET), Http1);
     feed(&mut sender, 1000).await;
     held.gather().await;
     assert!(!held.is_in_hand(), "more may come");
@@ -77,10 +93,17 @@ async fn over_http1_nothing_passes_before_a_pod_has_begun() {
 
 #[tokio::test]
 async fn a_client_that_expects_to_be_told_is_not_read_before() {
-    let held = HeldBody::new(Full::new(Bytes::from_static(b"hi")), &Budget::new(9), true);
-    held.gather().await;
-    assert!(!held.is_in_hand());
     for protocol in [Http1, Http2] {
+        let keeping = Keeping {
+            budget: &Budget::new(9),
+            account: &Account::default(),
+            protocol,
+            expects: true,
+            repeatable: true,
+        };
+        let held = HeldBody::new(Full::new(Bytes::from_static(b"hi")), &keeping);
+        held.gather().await;
+        assert!(!held.is_in_hand());
         let mut attempt = held.attempt(protocol);
         assert_eq!(available(&mut attempt).await, (0, false));
     }
@@ -90,7 +113,7 @@ async fn a_client_that_expects_to_be_told_is_not_read_before() {
 async fn a_long_body_stops_until_a_pod_has_begun() {
     let budget = Budget::new(BUDGET);
     let (mut sender, body) = fed();
-    let held = HeldBody::new(body, &budget, false);
+    let held = hold(body, &budget, Http2);
     assert!(!held.is_in_hand());
     for _ in 0..3 {
         feed(&mut sender, KEPT_BYTES / 2).await;
@@ -113,7 +136,7 @@ async fn a_long_body_stops_until_a_pod_has_begun() {
 async fn without_budget_nothing_is_read_before_a_pod_has_begun() {
     let budget = Budget::new(10);
     let (mut sender, body) = fed();
-    let held = HeldBody::new(body, &budget, false);
+    let held = hold(body, &budget, Http2);
     assert!(!held.is_in_hand());
     feed(&mut sender, 1).await;
     let mut attempt = held.attempt(Http2);
@@ -126,7 +149,7 @@ async fn without_budget_nothing_is_read_before_a_pod_has_begun() {
 #[tokio::test]
 async fn a_pod_that_waits_for_the_rest_is_woken() {
     let (mut sender, body) = fed();
-    let held = HeldBody::new(body, &Budget::new(0), false);
+    let held = hold(body, &Budget::new(0), Http2);
     feed(&mut sender, 3).await;
     let mut attempt = held.attempt(Http2);
     let waiting = tokio::spawn(async move { attempt.frame().await.unwrap().unwrap() });
@@ -138,7 +161,7 @@ async fn a_pod_that_waits_for_the_rest_is_woken() {
 #[tokio::test]
 async fn a_client_that_is_gone_ends_the_attempt() {
     let (_sender, body) = fed();
-    let held = HeldBody::new(body, &Budget::new(BUDGET), false);
+    let held = hold(body, &Budget::new(BUDGET), Http2);
     let mut attempt = held.attempt(Http2);
     let waiting = tokio::spawn(async move { attempt.frame().await });
     tokio::task::yield_now().await;
@@ -149,7 +172,7 @@ async fn a_client_that_is_gone_ends_the_attempt() {
 #[tokio::test]
 async fn trailers_are_kept_as_well() {
     let (mut sender, body) = fed();
-    let held = HeldBody::new(body, &Budget::new(BUDGET), false);
+    let held = hold(body, &Budget::new(BUDGET), Http2);
     feed(&mut sender, 1).await;
     let trailers = [("x-sum".parse().unwrap(), "1".parse().unwrap())];
     let frame = Frame::trailers(trailers.into_iter().collect());
@@ -159,4 +182,66 @@ async fn trailers_are_kept_as_well() {
         let collected = held.attempt(Http2).collect().await.unwrap();
         assert_eq!(collected.trailers().unwrap()["x-sum"], "1");
     }
+}
+
+#[tokio::test]
+async fn a_long_body_takes_nothing_of_the_budget_while_it_waits() {
+    let budget = Budget::new(BUDGET);
+    for bytes in [KEPT_BYTES / 2, 10 << 20] {
+        let held = hold(Full::new(Bytes::from(vec![7; bytes])), &budget, Http1);
+        held.gather().await;
+        let mut attempt = held.attempt(Http1);
+        assert_eq!(available(&mut attempt).await, (0, false));
+        assert_eq!(budget.taken(), 0);
+        held.open();
+        let kept = if bytes <= KEPT_BYTES { bytes } else { 0 };
+        assert_eq!(budget.taken(), kept, "what can be kept whole is");
+        assert_eq!(available(&mut attempt).await, (bytes, true));
+        assert_eq!(held.is_whole(), kept > 0);
+    }
+    assert_eq!(budget.taken(), 0);
+}
+
+#[tokio::test]
+async fn what_cannot_be_repeated_is_not_kept_once_a_pod_has_begun() {
+    let budget = Budget::new(BUDGET);
+    let keeping = Keeping {
+        budget: &budget,
+        account: &Account::default(),
+        protocol: Http1,
+        expects: false,
+        repeatable: false,
+    };
+    let body = Full::new(Bytes::from(vec![7; KEPT_BYTES / 2]));
+    let held = HeldBody::new(body, &keeping);
+    let mut attempt = held.attempt(Http1);
+    held.open();
+    assert_eq!(available(&mut attempt).await, (KEPT_BYTES / 2, true));
+    assert_eq!(budget.taken(), 0);
+    assert!(!held.is_whole());
+}
+
+#[tokio::test]
+async fn one_functions_bodies_leave_room_for_anothers() {
+    let budget = Budget::new(BUDGET);
+    let (flood, other) = (Account::default(), Account::default());
+    let small = |account| {
+        let keeping = Keeping {
+            budget: &budget,
+            account,
+            protocol: Http1,
+            expects: false,
+            repeatable: false,
+        };
+        HeldBody::new(Full::new(Bytes::from(vec![7; 10_000])), &keeping)
+    };
+    let mut held = Vec::new();
+    for account in std::iter::repeat_n(&flood, 500).chain([&other]) {
+        let body = small(account);
+        body.gather().await;
+        held.push(body);
+    }
+    assert!(budget.taken() <= BUDGET * 6 / 10, "{}", budget.taken());
+    assert!(!held[499].is_in_hand());
+    assert!(held[500].is_in_hand());
 }
