@@ -3,8 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::watch, task::JoinSet};
+use wasmfn_crds::answer::AnswerReason;
 
 use crate::{listener::Door, proxy::Gateway};
+
+/// How often requests that wait for too long in a leaving gateway are looked for.
+const DISMISS_EVERY: Duration = Duration::from_millis(500);
 
 /// The connections that are open.
 #[derive(Debug, Default)]
@@ -42,14 +46,24 @@ impl Member {
     }
 }
 
+/// How long a leaving gateway takes.
+#[derive(Clone, Copy, Debug)]
+pub struct Leave {
+    /// New connections are still taken, since load balancers and kube-proxy learn late.
+    pub lag: Duration,
+    /// After that, requests may still wait for a pod. Together with `lag`, the longest request and a
+    /// few seconds it has to fit the gateway's grace period, whatever `maxQueueSeconds` functions have.
+    pub queue: Duration,
+}
+
 /// Serves by `doors` until `stop`, then drains: readiness fails and answers say that connections
-/// close, for `lag` new connections are still taken, since load balancers and kube-proxy learn
-/// late; then no more, and what is in flight is finished.
+/// close, while new ones are still taken; then no more, and what is in flight is finished. Requests
+/// that wait go on waiting for a while; those that still do then are answered.
 pub async fn serve_until(
     doors: Vec<Door>,
     gateway: Arc<Gateway>,
     stop: impl Future<Output = ()>,
-    lag: Duration,
+    leave: Leave,
 ) {
     let connections = Arc::new(Connections::default());
     let mut accepting = JoinSet::new();
@@ -60,12 +74,26 @@ pub async fn serve_until(
     stop.await;
     tracing::info!("leaving");
     gateway.leave();
-    tokio::time::sleep(lag).await;
+    tokio::time::sleep(leave.lag).await;
     accepting.shutdown().await;
     let Some(connections) = Arc::into_inner(connections) else {
         return;
     };
     tracing::info!(connections = connections.count(), "finishing");
-    connections.end().await;
+    tokio::select! {
+        () = connections.end() => {}
+        never = dismiss_after(leave.queue, &gateway) => match never {},
+    }
     tracing::info!("nothing is left");
+}
+
+/// Has requests give up that wait for longer than `queue`, those that come back to their queue too.
+async fn dismiss_after(queue: Duration, gateway: &Gateway) -> std::convert::Infallible {
+    tokio::time::sleep(queue).await;
+    loop {
+        for function in gateway.world.routes().functions() {
+            function.queue.dismiss(AnswerReason::QueueTimeout);
+        }
+        tokio::time::sleep(DISMISS_EVERY).await;
+    }
 }

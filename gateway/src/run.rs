@@ -20,7 +20,7 @@ use crate::{
     admin::{self, Admin},
     command::Serve,
     config::{Config, ConfigError},
-    drain,
+    drain::{self, Leave},
     listener::{
         Door, Intake, Rules,
         tls::{Certificate, CertificateError},
@@ -31,6 +31,10 @@ use crate::{
     watch,
     world::World,
 };
+
+/// How long requests may wait in a gateway that has stopped accepting: the default of
+/// `maxQueueSeconds`. The chart's grace period adds `drainSeconds` and the longest shared request.
+const QUEUE_WHILE_LEAVING: Duration = Duration::from_secs(30);
 
 /// How long the API server may take to accept a connection.
 const CONNECT_WITHIN: Duration = Duration::from_secs(3);
@@ -98,8 +102,11 @@ pub async fn run(arguments: Serve) -> Result<(), RunError> {
         tokio::spawn(async move { certificate.follow().await });
     }
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "serving");
-    let lag = Duration::from_secs(config.drain_seconds);
-    drain::serve_until(doors, gateway, stop, lag).await;
+    let leave = Leave {
+        lag: Duration::from_secs(config.drain_seconds),
+        queue: QUEUE_WHILE_LEAVING,
+    };
+    drain::serve_until(doors, gateway, stop, leave).await;
     admin.abort();
     Ok(())
 }

@@ -83,3 +83,77 @@ fn has_ended(pod: &Pod, wanted: impl Fn() -> bool) -> bool {
 fn pause_after(tried: Duration) -> Duration {
     (tried / PAUSE_PART).clamp(SHORTEST_PAUSE, LONGEST_PAUSE)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, AtomicUsize};
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    fn backends(starting: Vec<Arc<Pod>>, ready: Vec<Arc<Pod>>) -> Backends {
+        Backends {
+            ready,
+            leaving: Vec::new(),
+            starting,
+        }
+    }
+
+    #[tokio::test]
+    async fn many_that_wait_make_one_connection() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let pod = Arc::new(Pod::new(listener.local_addr().unwrap(), ""));
+        let backends = backends(vec![pod.clone()], Vec::new());
+        let reached = Arc::new(AtomicUsize::new(0));
+        for _ in 0..100 {
+            let told = reached.clone();
+            backends.probe(
+                || true,
+                move || {
+                    told.fetch_add(1, Ordering::Relaxed);
+                },
+            );
+        }
+        let _connection = listener.accept().await.unwrap();
+        while reached.load(Ordering::Relaxed) == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert!(pod.is_proven());
+        backends.probe(|| true, || unreachable!("it is known to be there"));
+        let another = tokio::time::timeout(Duration::from_millis(20), listener.accept()).await;
+        assert!(another.is_err());
+        assert_eq!(reached.load(Ordering::Relaxed), 1);
+    }
+
+    #[tokio::test]
+    async fn it_ends_when_nobody_waits_and_begins_again() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        let pod = Arc::new(Pod::new(address, ""));
+        pod.note_unreachable(Instant::now());
+        let backends = backends(Vec::new(), vec![pod.clone()]);
+        let wanted = Arc::new(AtomicBool::new(true));
+        let asks = wanted.clone();
+        backends.probe(move || asks.load(Ordering::SeqCst), || ());
+        assert!(pod.probed.load(Ordering::SeqCst));
+        wanted.store(false, Ordering::SeqCst);
+        while pod.probed.load(Ordering::SeqCst) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        let listener = TcpListener::bind(address).await.unwrap();
+        backends.probe(|| true, || ());
+        listener.accept().await.unwrap();
+    }
+
+    #[test]
+    fn pauses_are_a_small_part_of_the_waiting() {
+        assert_eq!(pause_after(Duration::ZERO), SHORTEST_PAUSE);
+        assert_eq!(
+            pause_after(Duration::from_millis(400)),
+            Duration::from_millis(20)
+        );
+        assert_eq!(pause_after(Duration::from_secs(60)), LONGEST_PAUSE);
+    }
+}

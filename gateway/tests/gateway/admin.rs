@@ -181,3 +181,67 @@ async fn a_function_that_is_deleted_is_told_as_long_as_it_holds_requests() {
     asked.abort();
     assert_eq!(lines.function().await.in_flight, 0);
 }
+
+#[tokio::test]
+async fn a_request_that_waits_is_in_the_stream_within_10_ms() {
+    let running = Running::serving(&json!({}), &[]).await;
+    let address = start(&running).await;
+    let token = MasterKey::new(&KEY)
+        .unwrap()
+        .derive(Purpose::Admin, "wasmfn");
+    let body = ask(address, "/v1/state", &token).await.into_body();
+    let mut lines = Lines {
+        body,
+        text: Vec::new(),
+    };
+    let mut shortest = PATIENCE;
+    for _ in 0..20 {
+        let public = running.public;
+        let (mut sender, task) = crate::client::connect(public).await;
+        let asked = crate::client::request("/").body(full("")).unwrap();
+        let began = std::time::Instant::now();
+        let waiting = tokio::spawn(async move { sender.send_request(asked).await });
+        assert_eq!(lines.function().await.queued, 1);
+        shortest = shortest.min(began.elapsed());
+        waiting.abort();
+        task.abort();
+        assert_eq!(lines.function().await.queued, 0);
+    }
+    // The shortest of many: other work on the machine only ever adds.
+    assert!(shortest < Duration::from_millis(10), "{shortest:?}");
+}
+
+#[tokio::test]
+async fn metrics_tell_how_long_requests_waited_and_why() {
+    let running = Running::serving(&json!({}), &[]).await;
+    let address = start(&running).await;
+    let public = running.public;
+    let asked = tokio::spawn(async move { get(public, "/").await });
+    until("it waits", || running.counts() == (0, 1)).await;
+    let pod = pod::start(|_| async { "ok" }).await;
+    running.pods(&[(pod, Ready)]);
+    asked.await.unwrap();
+    let response = whole(ask(address, "/metrics", "").await).await;
+    let found = String::from_utf8(response.into_body().to_vec()).unwrap();
+    for (cause, count) in [("NoPod", 1), ("Loading", 0), ("Full", 0)] {
+        let line = format!(
+            r#"wasmfn_gateway_queue_wait_seconds_count{{namespace="n",function="f",cause="{cause}"}} {count}"#
+        );
+        assert!(found.contains(&line), "{line}\n{found}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_refused_before_a_pod_is_chosen_is_not_left_in_the_counts() {
+    let running = Running::serving(&json!({"suspend": true}), &[]).await;
+    assert_eq!(get(running.public, "/").await.status(), 503);
+    running.functions(&[("f", &json!({}))]);
+    let upgrade = crate::client::request("/")
+        .header("connection", "upgrade")
+        .header("upgrade", "websocket")
+        .body(full(""))
+        .unwrap();
+    let response = send(running.public, upgrade).await.unwrap();
+    assert_eq!(response.status(), 501);
+    assert_eq!(running.counts(), (0, 0));
+}

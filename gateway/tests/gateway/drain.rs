@@ -13,7 +13,7 @@ use wasmfn_gateway::endpoints::Phase::Ready;
 use crate::{
     client::{self, full, get, request, whole},
     pod,
-    setup::{LAG, Running},
+    setup::{LAG, Running, until},
 };
 
 /// Asks again and again over connections that it keeps as long as it may, until the gateway's door
@@ -95,4 +95,26 @@ async fn connections_of_http2_are_told_to_go_elsewhere() {
     running.stop.take().unwrap().send(()).unwrap();
     running.served.await.unwrap();
     assert!(connection.ready().await.is_err());
+}
+
+#[tokio::test]
+async fn those_that_wait_when_it_leaves_are_served_or_answered() {
+    let mut running = Running::serving(&json!({"scaling": {"maxQueueSeconds": 600}}), &[]).await;
+    let address = running.public;
+    let served = tokio::spawn(async move { get(address, "/").await });
+    until("it waits", || running.counts() == (0, 1)).await;
+    running.stop.take().unwrap().send(()).unwrap();
+    until("it leaves", || running.gateway.is_leaving()).await;
+    let pod = pod::start(|_| async { "ok" }).await;
+    running.pods(&[(pod, Ready)]);
+    assert_eq!(served.await.unwrap().body(), "ok");
+    running.pods(&[]);
+    let answered = tokio::spawn(async move { get(address, "/").await });
+    until("it waits", || running.counts() == (0, 1)).await;
+    let answered = answered.await.unwrap();
+    assert_eq!(
+        (answered.status().as_u16(), client::reason(&answered)),
+        (503, "QueueTimeout")
+    );
+    running.served.await.unwrap();
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 use wasmfn_crds::{WasmFunction, hosts::HostRules};
 use wasmfn_gateway::{
-    drain,
+    drain::{self, Leave},
     endpoints::{Address, Phase, RuntimeKey},
     listener::{Door, Intake, Rules},
     proxy::Gateway,
@@ -16,7 +16,8 @@ use wasmfn_gateway::{
 
 /// Bytes of the master key.
 pub const KEY: [u8; 32] = [9; 32];
-/// How long the gateway under test goes on accepting after it was told to go.
+/// How long the gateway under test goes on accepting after it was told to go, and how long requests
+/// may wait after that.
 pub const LAG: Duration = Duration::from_secs(1);
 /// Longer than anything here takes; what takes longer hangs.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -79,7 +80,10 @@ impl Running {
             async move {
                 let _ = stopped.await;
             },
-            LAG,
+            Leave {
+                lag: LAG,
+                queue: LAG,
+            },
         ));
         Self {
             public: addresses[0],
@@ -144,6 +148,16 @@ impl Running {
         let routes = self.gateway.world.routes();
         let mut functions = routes.functions();
         functions.next().unwrap().clone()
+    }
+
+    /// The function of this name.
+    pub fn named(&self, name: &str) -> Arc<Function> {
+        let routes = self.gateway.world.routes();
+        let mut functions = routes.functions();
+        functions
+            .find(|function| function.id.name == name)
+            .unwrap()
+            .clone()
     }
 
     /// In flight and queued, of the only function.
