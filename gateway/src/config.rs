@@ -42,6 +42,9 @@ pub struct Limits {
     pub max_connections_per_client: usize,
     /// Bytes of request bodies that are kept so that another pod can be tried.
     pub max_queued_bytes: usize,
+    /// Requests at the same time, waiting ones too; more are refused. Together with the others it
+    /// bounds memory: each may fill the buffers of its connection or stream.
+    pub max_requests: usize,
 }
 
 impl Default for Limits {
@@ -50,6 +53,7 @@ impl Default for Limits {
             max_connections: 10_000,
             max_connections_per_client: 0,
             max_queued_bytes: 64 << 20,
+            max_requests: 20_000,
         }
     }
 }
@@ -157,6 +161,7 @@ impl Config {
                 "be the domain under which functions answer, such as `localhost`",
             ),
             at_least_1("limits.maxConnections", limits.max_connections as u64),
+            at_least_1("limits.maxRequests", limits.max_requests as u64),
             at_least_1("timeouts.handshakeSeconds", timeouts.handshake_seconds),
             at_least_1("timeouts.headSeconds", timeouts.head_seconds),
             at_least_1("timeouts.bodySeconds", timeouts.body_seconds),
@@ -179,7 +184,7 @@ mod tests {
     fn the_contracts_example_is_understood() {
         let config = Config::parse(
             "hosts: {domain: localhost, clusterDomain: cluster.local, grantedSuffixes: {a: [b.com]}}\n\
-             limits: {maxConnections: 5, maxConnectionsPerClient: 4, maxQueuedBytes: 7}\n\
+             limits: {maxConnections: 5, maxConnectionsPerClient: 4, maxQueuedBytes: 7, maxRequests: 6}\n\
              timeouts: {handshakeSeconds: 1, headSeconds: 2, bodySeconds: 3, answerSeconds: 4, idleSeconds: 5}\n\
              tls: {directory: /etc/wasmfn/tls}\n\
              trustedProxies: [10.0.0.0/8, \"2001:db8::/32\"]\n\
@@ -187,6 +192,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(config.limits.max_connections_per_client, 4);
+        assert_eq!(config.limits.max_requests, 6);
         assert_eq!(config.timeouts.head_seconds, 2);
         assert_eq!(config.tls.unwrap().directory, Path::new("/etc/wasmfn/tls"));
         assert_eq!(config.trusted_proxies.len(), 2);
@@ -218,6 +224,10 @@ mod tests {
             (
                 "hosts: {domain: x}\ntimeouts: {idleSeconds: 0}",
                 "timeouts.idleSeconds",
+            ),
+            (
+                "hosts: {domain: x}\nlimits: {maxRequests: 0}",
+                "limits.maxRequests",
             ),
             (
                 "hosts: {domain: x}\ntrustedProxies: [10.0.0.1/33]",

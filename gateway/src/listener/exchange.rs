@@ -13,7 +13,7 @@ use http_body::{Body, Frame, SizeHint};
 use thiserror::Error;
 use tokio::{task::AbortHandle, time::Instant};
 
-use super::activity::Activity;
+use super::{activity::Activity, limit::Room};
 use crate::{
     metrics::{Fault, Outcome},
     proxy::body::{AnswerBody, BodyError},
@@ -25,17 +25,24 @@ pub(super) struct Exchange {
     activity: Arc<Activity>,
     begun: Instant,
     outcome: Outcome,
+    room: Option<Room>,
 }
 
 impl Exchange {
-    /// The head of a request has come.
-    pub(super) fn begin(activity: Arc<Activity>) -> Self {
+    /// The head of a request has come, and there may be room for it.
+    pub(super) fn begin(activity: Arc<Activity>, room: Option<Room>) -> Self {
         activity.open();
         Self {
             activity,
             begun: Instant::now(),
             outcome: Outcome::Abandoned,
+            room,
         }
+    }
+
+    /// Whether there is room for the request.
+    pub(super) const fn has_room(&self) -> bool {
+        self.room.is_some()
     }
 
     /// The head of the answer is there. With `taken_within`, the client must take something of its

@@ -41,7 +41,7 @@ mod upload;
 use activity::Activity;
 use exchange::Exchange;
 use guard::Guard;
-use limit::PerClient;
+use limit::{PerClient, Requests};
 use pace::Paced;
 pub use rules::Rules;
 use upload::Upload;
@@ -58,6 +58,7 @@ pub struct Intake {
     rules: Rules,
     permits: Arc<Semaphore>,
     per_client: Arc<PerClient>,
+    requests: Arc<Requests>,
 }
 
 impl Intake {
@@ -67,6 +68,7 @@ impl Intake {
         Arc::new(Self {
             permits: Arc::new(Semaphore::new(rules.max_connections)),
             per_client: PerClient::new(rules.max_connections_per_client),
+            requests: Requests::new(rules.max_requests),
             gateway,
             rules,
         })
@@ -200,12 +202,16 @@ impl Connection {
         let client = Arc::new(self.client);
         let taken_within = http2.then_some(rules.taken_within);
         let service = service_fn(|request: Request<Incoming>| {
-            let exchange = Exchange::begin(self.activity.clone());
+            let exchange = Exchange::begin(self.activity.clone(), self.intake.requests.take());
             let (gateway, client) = (self.intake.gateway.clone(), client.clone());
             let (within, activity) = (rules.body_within, self.activity.clone());
             let request = request.map(|body| Upload::new(body, within, activity));
             async move {
-                let response = gateway.answer(&client, request).await;
+                let response = if exchange.has_room() {
+                    gateway.answer(&client, request).await
+                } else {
+                    gateway.turn_away(&client, request)
+                };
                 Ok::<_, Infallible>(exchange.answer(response, taken_within))
             }
         });

@@ -11,6 +11,8 @@ pub struct Rules {
     pub max_connections: usize,
     /// Connections of one client; more are closed. Any number where there is none.
     pub max_connections_per_client: Option<usize>,
+    /// Requests at the same time; more are refused.
+    pub max_requests: usize,
     /// Time for the handshake of TLS.
     pub handshake_within: Duration,
     /// Time for the head of a request, from its first byte.
@@ -32,6 +34,7 @@ impl From<&Config> for Rules {
             max_connections: limits.max_connections,
             max_connections_per_client: Some(limits.max_connections_per_client)
                 .filter(|most| *most > 0),
+            max_requests: limits.max_requests,
             handshake_within: Duration::from_secs(timeouts.handshake_seconds),
             head_within: Duration::from_secs(timeouts.head_seconds),
             body_within: Duration::from_secs(timeouts.body_seconds),

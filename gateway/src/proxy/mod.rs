@@ -111,6 +111,24 @@ impl Gateway {
         response
     }
 
+    /// Answers a client's request where there is no room for more.
+    pub fn turn_away<B>(&self, client: &Client, request: Request<B>) -> Response<AnswerBody>
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<BodyError>,
+    {
+        let is_head = request.method() == Method::HEAD;
+        let (mut parts, body) = request.into_parts();
+        let id = correlation::set(&mut parts.headers, rand::random);
+        let message = "the gateway holds as many requests as it may";
+        let answer = Answer::new(AnswerReason::NoCapacity, message);
+        self.metrics.unrouted(client.entrance, answer.reason);
+        if !parts.headers.contains_key(header::EXPECT) {
+            linger(body);
+        }
+        own(&answer, is_head, id)
+    }
+
     fn route(&self, entrance: Entrance, parts: &Parts) -> Result<(Arc<Route>, String), Answer> {
         let addressee = head::check(parts)?;
         let routes = self.world.routes();

@@ -14,7 +14,7 @@ use wasmfn_report::{GatewayFunction, GatewayLine};
 
 use crate::{
     client::{full, get, send, whole},
-    pod,
+    pod, raw,
     setup::{KEY, PATIENCE, Running, until},
 };
 
@@ -70,6 +70,9 @@ async fn metrics_tell_what_happened_and_forget_what_is_gone() {
         r#"wasmfn_gateway_in_flight{namespace="n",function="f"} 0"#,
         r#"wasmfn_gateway_queued{namespace="n",function="f"} 0"#,
         r#"wasmfn_gateway_request_duration_seconds_count{namespace="n",function="f"} 1"#,
+        r#"wasmfn_gateway_answer_duration_seconds_count{by="guest",code="2xx"} 1"#,
+        "wasmfn_gateway_connections ",
+        "wasmfn_gateway_held_bytes 0",
     ] {
         assert!(found.contains(line), "{line}\n{found}");
     }
@@ -77,8 +80,30 @@ async fn metrics_tell_what_happened_and_forget_what_is_gone() {
     get(running.public, "/").await;
     let found = text().await;
     assert!(!found.contains(r#"function="f""#), "{found}");
-    let line = r#"wasmfn_gateway_unrouted_total{entrance="public",reason="NotFound"} 1"#;
-    assert!(found.contains(line), "{found}");
+    ask_for_nothing(running.public).await;
+    let found_after = text().await;
+    for (found, line) in [
+        (
+            &found,
+            r#"wasmfn_gateway_unrouted_total{entrance="public",reason="NotFound"} 1"#,
+        ),
+        (
+            &found,
+            r#"wasmfn_gateway_answer_duration_seconds_count{by="wasmfn",code="4xx"} 1"#,
+        ),
+        (
+            &found_after,
+            r#"wasmfn_gateway_faults_total{entrance="public",reason="Malformed"} 1"#,
+        ),
+    ] {
+        assert!(found.contains(line), "{line}\n{found}");
+    }
+}
+
+/// Says something that is no HTTP.
+async fn ask_for_nothing(address: SocketAddr) {
+    let answer = raw::ask(address, b"nothing\r\n\r\n").await;
+    assert_eq!(raw::statuses(&answer), ["400"]);
 }
 
 /// Lines of a state stream.

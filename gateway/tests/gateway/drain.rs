@@ -65,7 +65,7 @@ async fn leaving_loses_nothing_and_says_so() {
     let told = Instant::now();
     running.stop.take().unwrap().send(()).unwrap();
     for customer in customers {
-        assert!(customer.await.unwrap() > 10);
+        assert!(customer.await.unwrap() > 0);
     }
     // New connections are still taken while the news spreads.
     assert_eq!(get(running.public, "/").await.body(), "ok");

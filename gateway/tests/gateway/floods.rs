@@ -110,3 +110,32 @@ async fn a_head_over_http2_is_bounded_as_well() {
     assert_eq!(response.unwrap().status(), 431);
     assert_eq!(faults(&running, Fault::HeadTooLarge), 1);
 }
+
+#[tokio::test]
+async fn requests_beyond_the_bound_are_refused_and_the_others_finished() {
+    let (release, released) = tokio::sync::watch::channel(false);
+    let pod = pod::start(move |_| {
+        let mut released = released.clone();
+        async move {
+            released.wait_for(|released| *released).await.unwrap();
+            "late"
+        }
+    })
+    .await;
+    let rules = Rules {
+        max_requests: 1,
+        ..lenient()
+    };
+    let running = Running::start_by(rules, None).await;
+    let running = running.with(&json!({}), &[(pod, Ready)]);
+    let address = running.public;
+    let begun = tokio::spawn(async move { get(address, "/").await });
+    until("it is in flight", || running.counts() == (1, 0)).await;
+    let refused = get(running.public, "/").await;
+    assert_eq!(refused.status(), 503);
+    assert_eq!(client::reason(&refused), "NoCapacity");
+    release.send_replace(true);
+    assert_eq!(begun.await.unwrap().body(), "late");
+    until("there is room", || running.counts() == (0, 0)).await;
+    assert_eq!(get(running.public, "/").await.status(), 200);
+}

@@ -13,6 +13,7 @@ mod floods;
 mod grpc;
 mod heads;
 mod pod;
+mod pressure;
 mod proxying;
 mod queueing;
 mod raw;

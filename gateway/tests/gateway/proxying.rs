@@ -8,12 +8,12 @@ use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use serde_json::json;
 use wasmfn_crds::token::{MasterKey, Purpose};
-use wasmfn_gateway::endpoints::Phase::Ready;
+use wasmfn_gateway::{endpoints::Phase::Ready, listener::Rules};
 
 use crate::{
     client::{self, HOST, full, request, send, whole},
     pod,
-    setup::{KEY, PATIENCE, Running, until},
+    setup::{KEY, PATIENCE, Running, lenient, until},
 };
 
 type Chunk = Result<Frame<Bytes>, Infallible>;
@@ -87,6 +87,31 @@ async fn a_request_and_its_answer_pass_whole_and_nothing_can_be_forged() {
         assert!(!parts.headers.contains_key(name), "{name}");
     }
     until("nothing is counted", || running.counts() == (0, 0)).await;
+}
+
+#[tokio::test]
+async fn only_a_named_proxy_may_say_who_asks() {
+    let pod = pod::start(|request: PodRequest| async move {
+        let said = |name: &str| request.headers()[name].to_str().unwrap().to_owned();
+        format!("{} {}", said("x-forwarded-for"), said("x-forwarded-proto"))
+    })
+    .await;
+    for (network, expected) in [
+        ("127.0.0.0/8", "203.0.113.9, 127.0.0.1 https"),
+        ("10.0.0.0/8", "127.0.0.1 http"),
+    ] {
+        let rules = Rules {
+            trusted_proxies: vec![network.parse().unwrap()],
+            ..lenient()
+        };
+        let running = Running::start_by(rules, None).await;
+        let running = running.with(&json!({}), &[(pod, Ready)]);
+        let asked = request("/")
+            .header("x-forwarded-for", "203.0.113.9")
+            .header("x-forwarded-proto", "https");
+        let response = send(running.public, asked.body(full("")).unwrap()).await;
+        assert_eq!(whole(response.unwrap()).await.body(), expected, "{network}");
+    }
 }
 
 #[tokio::test]

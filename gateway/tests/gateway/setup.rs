@@ -27,6 +27,7 @@ pub fn lenient() -> Rules {
     Rules {
         max_connections: 10_000,
         max_connections_per_client: None,
+        max_requests: 20_000,
         handshake_within: PATIENCE,
         head_within: PATIENCE,
         body_within: PATIENCE,
