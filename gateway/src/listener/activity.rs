@@ -73,6 +73,7 @@ impl Activity {
         } else {
             state.abandoned += 1;
             if state.abandoned > ABANDONED_MOST {
+                state.abandoned = 0;
                 self.flooded.notify_one();
             }
         }

@@ -169,3 +169,65 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
         Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+    use crate::routes::Entrance;
+
+    /// What comes out where `bytes` go in, a few at a time.
+    async fn through(bytes: &'static [u8], at_once: usize) -> (Vec<u8>, io::Result<usize>) {
+        let (mut client, stream) = tokio::io::duplex(at_once);
+        tokio::spawn(async move {
+            let _ = client.write_all(bytes).await;
+        });
+        let activity = Activity::new(Entrance::Public, Arc::default());
+        let mut guard = Guard::new(stream, Duration::from_secs(60), activity);
+        let mut passed = Vec::new();
+        let ended = guard.read_to_end(&mut passed).await;
+        (passed, ended)
+    }
+
+    #[tokio::test]
+    async fn what_is_valid_passes_unchanged() {
+        let bytes = b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n1\r\n\n\r\n0\r\n\r\nGET / HTTP/1.1\r\n\r\n";
+        for at_once in [1, 2, 3, 7, 1000] {
+            let (passed, ended) = through(bytes, at_once).await;
+            assert_eq!(passed, bytes, "{at_once}");
+            assert!(ended.is_ok());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_head_that_is_refused_never_comes_to_its_end() {
+        let heads: [&[u8]; 5] = [
+            b"GET / HTTP/1.1\nhost: x\r\n\r\n",
+            b"GET / HTTP/1.1\r\nhost: x\r\n\nGET /b HTTP/1.1\r\n\r\n",
+            b"POST / HTTP/1.1\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+            b"POST / HTTP/1.1\r\ncontent-length: 1\r\ncontent-length: 1\r\n\r\na",
+            b"GET /a#b HTTP/1.1\r\n\r\n",
+        ];
+        for (head, at_once) in heads
+            .into_iter()
+            .zip([1, 2, 3, 7, 1000].into_iter().cycle())
+        {
+            let (passed, ended) = through(head, at_once).await;
+            let before = passed.strip_suffix(SPOILT).expect("spoilt at its end");
+            assert!(head.starts_with(before));
+            assert!(!before.ends_with(b"\n\r\n") && !before.ends_with(b"\n\n"));
+            assert!(ended.is_ok());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_refused_breaks_off() {
+        let bytes = b"POST / HTTP/1.1\r\ntransfer-encoding: chunked\r\n\r\n0;\0\r\n\r\n";
+        for at_once in [1, 2, 3, 7, 1000] {
+            let (passed, ended) = through(bytes, at_once).await;
+            assert_eq!(ended.unwrap_err().kind(), io::ErrorKind::InvalidData);
+            assert!(bytes.starts_with(&passed) && passed.len() < bytes.len());
+        }
+    }
+}

@@ -243,10 +243,8 @@ where
         ended = connection.as_mut() => return over(ended, activity),
         () = member.told_to_end() => {}
         () = activity.idle(idle_after) => activity.note(Fault::Idle),
-        () = activity.flooded() => {
-            activity.note(Fault::ResetFlood);
-            return Ok(());
-        }
+        // Others of its requests may be in earnest: they are finished, and no new ones taken.
+        () = activity.flooded() => activity.note(Fault::ResetFlood),
     }
     connection.as_mut().graceful_shutdown();
     // From now on it has a while to see that.
