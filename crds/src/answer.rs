@@ -26,6 +26,12 @@ pub enum AnswerReason {
     Trapped,
     /// The guest ran out of memory (500).
     OutOfMemory,
+    /// The guest ran out of stack (500).
+    StackOverflow,
+    /// The guest held too many handles: of streams, headers, requests and the like (500).
+    TooManyHandles,
+    /// The guest wanted to pass or get too much in one call of the host (500).
+    HostCallTooLarge,
     /// The guest used up its CPU time (500).
     OutOfCpu,
     /// The guest used up its instructions (500).
@@ -62,6 +68,9 @@ impl AnswerReason {
             Self::Timeout => "Timeout",
             Self::Trapped => "Trapped",
             Self::OutOfMemory => "OutOfMemory",
+            Self::StackOverflow => "StackOverflow",
+            Self::TooManyHandles => "TooManyHandles",
+            Self::HostCallTooLarge => "HostCallTooLarge",
             Self::OutOfCpu => "OutOfCpu",
             Self::OutOfFuel => "OutOfFuel",
             Self::InvalidResponse => "InvalidResponse",
@@ -84,6 +93,9 @@ impl AnswerReason {
             Self::HeadersTooLarge => 431,
             Self::Trapped
             | Self::OutOfMemory
+            | Self::StackOverflow
+            | Self::TooManyHandles
+            | Self::HostCallTooLarge
             | Self::OutOfCpu
             | Self::OutOfFuel
             | Self::InvalidResponse

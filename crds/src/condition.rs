@@ -122,6 +122,10 @@ reasons! {
     RegistryInvalid,
     /// A Secret or ConfigMap field that the function names is not there.
     MissingSecret,
+    /// A key-value store that the function names is not offered in its namespace.
+    UnknownStore,
+    /// A key-value store of the function cannot be used as the admin set it up.
+    StoreUnusable,
     /// What was pulled is larger than allowed.
     TooLarge,
     /// What was pulled does not have the digest that was asked for.

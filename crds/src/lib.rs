@@ -14,6 +14,7 @@ pub mod names;
 pub mod quantity;
 pub mod spec;
 pub mod status;
+pub mod stores;
 pub mod token;
 
 pub use condition::{ConditionType, Reason};

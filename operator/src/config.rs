@@ -12,7 +12,7 @@ use k8s_openapi::{
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use thiserror::Error;
-use wasmfn_crds::hosts::HostRules;
+use wasmfn_crds::{hosts::HostRules, stores::StoreOffers};
 
 /// The settings cannot be used.
 #[derive(Debug, Error)]
@@ -153,6 +153,9 @@ pub struct RuntimeSettings {
     /// `RUST_LOG` of the pods.
     #[serde(default = "log_filter")]
     pub log_filter: String,
+    /// Key-value stores that functions may be granted, by name.
+    #[serde(default)]
+    pub stores: StoreOffers,
 }
 
 fn image_pull_policy() -> String {
@@ -270,6 +273,7 @@ fn overlay(
 mod tests {
     use super::*;
     use crate::telemetry::chain;
+    use wasmfn_crds::stores::StoreOffer;
 
     const LEAST: &str = "
 hosts: { domain: localhost, clusterDomain: cluster.local }
@@ -281,11 +285,18 @@ runtime: { image: 'wasmfn-runtime:0.1.0' }
     #[test]
     fn reads_the_contract_and_its_overrides() {
         let config = Config::parse(&format!(
-            "{LEAST}namespaces: {{ team-a: {{ keepWarm: 0, resources: {{ limits: {{ memory: 1Gi }} }} }} }}\n"
+            "{}namespaces: {{ team-a: {{ keepWarm: 0, resources: {{ limits: {{ memory: 1Gi }} }}, \
+             stores: {{ sessions: {{ kind: Redis, url: 'redis://valkey', secret: sessions }} }} }} }}\n",
+            LEAST.replace("0.1.0' }", "0.1.0', stores: { scratch: { kind: Memory } } }")
         ))
         .unwrap();
         assert_eq!(config.runtime("other").keep_warm, 1);
+        assert_eq!(
+            config.runtime("other").stores["scratch"],
+            StoreOffer::Memory
+        );
         let team = config.runtime("team-a");
+        assert_eq!(team.stores["sessions"].secret(), Some("sessions"));
         assert_eq!(team.keep_warm, 0);
         assert_eq!(team.image, "wasmfn-runtime:0.1.0");
         assert_eq!(
@@ -301,6 +312,10 @@ runtime: { image: 'wasmfn-runtime:0.1.0' }
             ("namespaces: { a: { keepwarm: 1 } }\n", "keepwarm"),
             ("namespaces: { a: { keepWarm: -1 } }\n", "namespaces.a"),
             ("dedicatedTemplate: { all: true }\n", "all"),
+            (
+                "namespaces: { a: { stores: { s: { kind: Redis, url: u, password: p } } } }\n",
+                "password",
+            ),
         ] {
             let error = Config::parse(&format!("{LEAST}{extra}")).unwrap_err();
             assert!(chain(&error).contains(part), "{}", chain(&error));

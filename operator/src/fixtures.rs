@@ -66,7 +66,7 @@ pub(crate) fn config(more: &str) -> Config {
 hosts: { domain: example.com, clusterDomain: cluster.local, grantedSuffixes: { a: [granted.net] } }
 external: { scheme: https, port: 443 }
 gatewayService: wasmfn-gateway-cluster
-runtime: { image: 'wasmfn-runtime:0.1.0' }
+runtime: { image: 'wasmfn-runtime:0.1.0', stores: { scratch: { kind: Memory } } }
 plainHttpRegistries: ['registry:5000', 'other:5000']
 ";
     Config::parse(&format!("{least}{more}")).expect("valid settings")

@@ -25,7 +25,7 @@ use crate::{
     registry::{Credentials, Registry, RegistryError},
     report::Pod,
     runtime::{Runtime, Settings, StartError, bind},
-    sandbox::OwnHosts,
+    sandbox::{OwnHosts, keyvalue::Offers},
     serve::{Observer, Trust, default_threads},
     source::FunctionSet,
 };
@@ -139,6 +139,7 @@ pub async fn serve(options: Options) -> Result<Local, LocalError> {
         authority: ResolutionAuthority::Own,
         trust: Trust::Everyone(name.clone()),
         siblings: None,
+        stores: Offers::AllInMemory,
         own_hosts: OwnHosts::default(),
         observer: options.observer,
     };

@@ -24,12 +24,14 @@ const FIRST_BUCKET_SECONDS: f64 = 0.0005;
 const BUCKETS: u16 = 16;
 
 /// Words that requests of a function are counted under.
-const OUTCOMES: [&str; 16] = [
+const OUTCOMES: [&str; 20] = [
     "Answered",
     "BadRequest",
     "Broken",
     "Failed",
     "Full",
+    "HeadersTooLarge",
+    "HostCallTooLarge",
     "Internal",
     "InvalidResponse",
     "Leaving",
@@ -38,7 +40,9 @@ const OUTCOMES: [&str; 16] = [
     "OutOfMemory",
     "RequestTooLarge",
     "ResponseTooLarge",
+    "StackOverflow",
     "Timeout",
+    "TooManyHandles",
     "Trapped",
     "UpgradeRefused",
 ];

@@ -32,7 +32,10 @@ use crate::{
     references::References,
     registry::Registry,
     report::{Picture, Pod},
-    sandbox::{Outbound, OwnHosts},
+    sandbox::{
+        Outbound, OwnHosts,
+        keyvalue::{Offers, Stores},
+    },
     serve::{self, Admission, Closing, DataPort, Handler, Host, Observer, Trust},
     siblings::{self, Asked, Claims, Offer, Siblings},
     source::FunctionSource,
@@ -71,6 +74,8 @@ pub struct Settings {
     pub trust: Trust,
     /// Who is asked for modules before the registry.
     pub siblings: Option<Siblings>,
+    /// Key-value stores that functions may be granted.
+    pub stores: Offers,
     /// Hosts of the cluster that no function may call.
     pub own_hosts: OwnHosts,
     /// Is told of each request.
@@ -131,7 +136,7 @@ impl Runtime {
         let compiler = Compiler::new(settings.compiler, Arc::clone(&budget));
         let claims = Arc::new(Claims::default());
         let functions = Arc::new(FunctionTable::default());
-        let admission = Arc::new(Admission::new(budget, Slots::new(SLOTS)));
+        let admission = Arc::new(Admission::new(Arc::clone(&budget), Slots::new(SLOTS)));
         let runnable = Arc::new(AtomicU32::new(0));
         let metrics = Arc::new(Metrics::default());
         let picture = Arc::new(Picture {
@@ -161,6 +166,7 @@ impl Runtime {
             supervisor: Supervisor {
                 loader: Arc::new(loader),
                 references: Arc::clone(&references),
+                stores: Stores::new(settings.stores, Arc::clone(&budget)),
                 authority: settings.authority,
             },
             functions: Arc::clone(&functions),

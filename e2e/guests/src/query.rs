@@ -10,6 +10,12 @@ impl Query {
         Self(uri.query().unwrap_or_default().to_owned())
     }
 
+    /// Of the text after the question mark.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
     /// A number by name, or `default`.
     #[must_use]
     pub fn number(&self, name: &str, default: u64) -> u64 {

@@ -10,7 +10,7 @@ use crate::sandbox::{self, Sandbox};
 
 /// Interfaces that guests may import, by package. File system, sockets and name look-up are there
 /// because toolchains import them; everything they are asked for is denied.
-const OFFERED: [(&str, &[&str], &str); 9] = [
+const OFFERED: [(&str, &[&str], &str); 10] = [
     (
         "wasi:cli",
         &[
@@ -32,6 +32,11 @@ const OFFERED: [(&str, &[&str], &str); 9] = [
     ("wasi:filesystem", &["preopens", "types"], "0.2"),
     ("wasi:http", &["outgoing-handler", "types"], "0.2"),
     ("wasi:io", &["error", "poll", "streams"], "0.2"),
+    (
+        "wasi:keyvalue",
+        &["atomics", "batch", "store"],
+        "0.2.0-draft",
+    ),
     ("wasi:logging", &["logging"], "0.1.0-draft"),
     (
         "wasi:random",
@@ -61,6 +66,7 @@ pub(super) fn linker(engine: &Engine) -> Result<Linker<Sandbox>> {
     wasmtime_wasi_config::add_to_linker(&mut linker, |sandbox: &mut Sandbox| {
         WasiConfig::from(sandbox.config())
     })?;
+    sandbox::keyvalue::add_to_linker(&mut linker, Sandbox::keyvalue)?;
     sandbox::add_logging_to_linker(&mut linker, Sandbox::log)?;
     Ok(linker)
 }
@@ -101,6 +107,7 @@ pub(super) fn offered_names() -> impl Iterator<Item = String> {
     OFFERED.iter().flat_map(|(package, interfaces, _)| {
         let version = match *package {
             "wasi:config" => "0.2.0-rc.1",
+            "wasi:keyvalue" => "0.2.0-draft",
             "wasi:logging" => "0.1.0-draft",
             _ => "0.2.0",
         };

@@ -12,7 +12,10 @@ use crate::{
     code::Code,
     limits::{Limits, LimitsError},
     references::{MissingReference, References},
-    sandbox::{AllowList, AllowListError},
+    sandbox::{
+        AllowList, AllowListError,
+        keyvalue::{GrantError, Granted, Space, Stores},
+    },
 };
 
 /// Why a version cannot be made of a module and a spec.
@@ -32,6 +35,9 @@ pub enum SettingsError {
         /// What is missing.
         source: MissingReference,
     },
+    /// A key-value store cannot be had.
+    #[error(transparent)]
+    Store(#[from] GrantError),
     /// A value has neither a text nor a place where it is kept.
     #[error("{0} must have exactly one of `value` and `valueFrom`")]
     NoValue(String),
@@ -43,7 +49,11 @@ impl SettingsError {
     pub const fn reason(&self) -> Reason {
         match self {
             Self::Limits(_) | Self::Outbound(_) | Self::NoValue(_) => Reason::InvalidSpec,
-            Self::Missing { .. } => Reason::MissingSecret,
+            Self::Missing { .. } | Self::Store(GrantError::Credentials { .. }) => {
+                Reason::MissingSecret
+            }
+            Self::Store(GrantError::Unknown(_)) => Reason::UnknownStore,
+            Self::Store(GrantError::Settings { .. }) => Reason::StoreUnusable,
         }
     }
 }
@@ -58,6 +68,7 @@ pub struct Version {
     environment: Vec<(String, String)>,
     config: Arc<WasiConfigVariables>,
     allowed: Arc<AllowList>,
+    stores: Arc<Granted>,
 }
 
 impl std::fmt::Debug for Version {
@@ -80,10 +91,13 @@ impl Version {
         code: Arc<Code>,
         function: &WasmFunction,
         references: &References,
+        stores: &Stores,
         revision: u64,
     ) -> Result<Self, SettingsError> {
         let spec = &function.spec;
         let namespace = function.metadata.namespace.as_deref().unwrap_or_default();
+        let name = function.metadata.name.as_deref().unwrap_or_default();
+        let space = Space::new(namespace, name);
         let mut environment = Vec::with_capacity(spec.env.len());
         for variable in &spec.env {
             let field = || format!("`spec.env` `{}`", variable.name);
@@ -106,6 +120,7 @@ impl Version {
             environment,
             config: Arc::new(config),
             allowed: Arc::new(AllowList::read(&spec.outbound, namespace)?),
+            stores: Arc::new(stores.grant(space, &spec.stores, references)?),
         })
     }
 
@@ -143,6 +158,12 @@ impl Version {
     #[must_use]
     pub const fn config(&self) -> &Arc<WasiConfigVariables> {
         &self.config
+    }
+
+    /// The key-value stores that the guest may open.
+    #[must_use]
+    pub const fn stores(&self) -> &Arc<Granted> {
+        &self.stores
     }
 
     /// What the guest may call.

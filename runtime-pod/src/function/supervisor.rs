@@ -14,6 +14,7 @@ use crate::{
     code::Code,
     loader::{LoadError, Loader, Wanted},
     references::References,
+    sandbox::keyvalue::Stores,
 };
 
 /// What all supervisors share.
@@ -21,6 +22,7 @@ use crate::{
 pub(crate) struct Supervisor {
     pub(crate) loader: Arc<Loader>,
     pub(crate) references: Arc<References>,
+    pub(crate) stores: Arc<Stores>,
     pub(crate) authority: ResolutionAuthority,
 }
 
@@ -217,8 +219,10 @@ impl Hand {
             self.progress.prepared = None;
             return;
         };
-        let references = &self.supervisor.references;
-        match Version::new(code, object, references, attempt.revision) {
+        let Supervisor {
+            references, stores, ..
+        } = &self.supervisor;
+        match Version::new(code, object, references, stores, attempt.revision) {
             Ok(version) => {
                 self.progress.serving = Some(Served {
                     digest: version.code().digest().to_owned(),

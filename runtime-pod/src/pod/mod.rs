@@ -30,7 +30,7 @@ use crate::{
     registry::OciRegistry,
     report::Pod,
     runtime::{Runtime, Settings, StartError, listen_everywhere, listen_for_requests},
-    sandbox::OwnHosts,
+    sandbox::{OwnHosts, keyvalue::Offers},
     serve::{Trust, default_threads},
     siblings::Siblings,
     store::FunctionStore,
@@ -126,6 +126,7 @@ fn runtime_settings(
         authority: ResolutionAuthority::Operator,
         trust: Trust::Gateways(Arc::clone(tokens)),
         siblings: Some(Siblings::new(resolver.clone(), service, Arc::clone(tokens))),
+        stores: Offers::Named(settings.stores.0.clone()),
         own_hosts: OwnHosts {
             api_server: settings.api_server.clone(),
             gateway: settings.gateway_host.clone(),

@@ -8,6 +8,8 @@ use std::{
 
 use clap::Parser;
 
+use wasmfn_crds::stores::StoreOffers;
+
 use crate::registry::PlainHttpRegistries;
 
 /// Environment and volumes of the pod; see `docs/contracts.md`.
@@ -44,6 +46,9 @@ pub struct PodSettings {
     /// Name of the gateway's Service, which functions may not call around their names.
     #[arg(long, env = "WASMFN_GATEWAY_HOST")]
     pub gateway_host: Option<String>,
+    /// Key-value stores that functions may be granted, as JSON by name.
+    #[arg(long, env = "WASMFN_STORES", default_value = "{}", value_parser = offers)]
+    pub stores: Stores,
     /// Folder of the namespace's tokens.
     #[arg(long, env = "WASMFN_KEYS_FOLDER", default_value = "/etc/wasmfn/keys")]
     pub keys_folder: PathBuf,
@@ -57,6 +62,14 @@ pub struct PodSettings {
     /// Folder that outlives a restart of the container.
     #[arg(long, env = "WASMFN_STATE_FOLDER", default_value = "/var/lib/wasmfn")]
     pub state_folder: PathBuf,
+}
+
+/// Key-value stores by name: a type that clap takes for one value.
+#[derive(Clone, Debug, Default)]
+pub struct Stores(pub StoreOffers);
+
+fn offers(text: &str) -> Result<Stores, serde_json::Error> {
+    serde_json::from_str(text).map(Stores)
 }
 
 fn seconds(text: &str) -> Result<Duration, ParseIntError> {
@@ -77,12 +90,14 @@ mod tests {
             "--pod-name=pod-1",
             "--runtime=wasmfn-shared",
             "--grace-seconds=330",
+            r#"--stores={"scratch":{"kind":"Memory"}}"#,
             "--plain-http-registries=registry.test:5000,other.test",
         ])
         .unwrap();
         assert_eq!(settings.module_max_bytes, 134_217_728);
         assert_eq!(settings.drain_seconds, Duration::from_secs(5));
         assert_eq!(settings.grace_seconds, Duration::from_secs(330));
+        assert_eq!(settings.stores.0.len(), 1);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What one instance of a guest has around it: its memory limit, what it may read, where its
 //! output goes, and what it may call.
 
+pub mod keyvalue;
 mod log;
 mod memory;
 mod outbound;
@@ -20,6 +21,7 @@ pub use outbound::{AllowList, AllowListError, Caller, Outbound, OwnHosts};
 pub use refused::Refused;
 
 use crate::{budget::Reservation, engine::Module, function::Version};
+use keyvalue::{Granted, Keyvalue};
 use outbound::{Allowance, Hooks};
 
 /// Handles that a guest may hold at the same time.
@@ -40,6 +42,7 @@ pub struct Sandbox {
     config: Arc<WasiConfigVariables>,
     memory: MemoryLimit,
     log: RequestLog,
+    stores: Arc<Granted>,
 }
 
 impl std::fmt::Debug for Sandbox {
@@ -77,6 +80,7 @@ impl Sandbox {
             config: Arc::clone(version.config()),
             memory: MemoryLimit::new(version.limits().memory_bytes, reservation),
             log,
+            stores: Arc::clone(version.stores()),
         };
         let mut store = Store::new(module.engine().wasmtime(), sandbox);
         store.limiter(|sandbox| &mut sandbox.memory);
@@ -88,6 +92,15 @@ impl Sandbox {
     /// Values that the guest reads through `wasi:config`.
     pub(crate) fn config(&self) -> &WasiConfigVariables {
         &self.config
+    }
+
+    /// The key-value stores that the guest may open.
+    pub(crate) fn keyvalue(&mut self) -> Keyvalue<'_> {
+        Keyvalue {
+            table: &mut self.table,
+            granted: &self.stores,
+            log: self.log.of_function(),
+        }
     }
 
     /// What the instance writes.

@@ -18,8 +18,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 use wasmfn_crds::answer::AnswerReason;
-use wasmtime::{PoolConcurrencyLimitError, Store, Trap};
-use wasmtime_wasi::I32Exit;
+use wasmtime::{PoolConcurrencyLimitError, Store};
 use wasmtime_wasi_http::{
     WasiHttpView,
     p2::{
@@ -33,7 +32,7 @@ use super::{
     answer::AnswerBody,
     ending::{Ending, Failure, Fate},
     meter::{Metered, OutOfCpu},
-    slice,
+    slice, trap,
     worker::Worker,
 };
 use crate::{
@@ -294,7 +293,10 @@ impl Run {
                 AnswerReason::OutOfMemory,
                 "the pod has no more memory for the function".to_owned(),
             ),
-            None => (AnswerReason::Trapped, describe(error)),
+            None => {
+                let failure = trap::failure(error);
+                (failure.reason, failure.message)
+            }
         };
         self.function
             .log()
@@ -305,17 +307,6 @@ impl Run {
     fn failed(&self, reason: AnswerReason, message: String) -> Ending {
         self.function.log().warn(reason.as_str(), &message);
         Ending::Failed(Failure::new(reason, message))
-    }
-}
-
-/// What a client may know of a trap.
-fn describe(error: &wasmtime::Error) -> String {
-    if let Some(trap) = error.downcast_ref::<Trap>() {
-        format!("the function trapped: {trap}")
-    } else if let Some(I32Exit(code)) = error.downcast_ref::<I32Exit>() {
-        format!("the function exited with code {code} instead of answering")
-    } else {
-        "the function failed".to_owned()
     }
 }
 

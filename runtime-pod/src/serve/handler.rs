@@ -201,6 +201,10 @@ impl Handler {
             let message = "connections cannot be upgraded";
             return Err(Failure::new(AnswerReason::UpgradeRefused, message).into());
         }
+        if headers::are_too_large(request.headers()) {
+            let message = "the headers of the request are larger than allowed";
+            return Err(Failure::new(AnswerReason::HeadersTooLarge, message).into());
+        }
         if request.uri().authority().is_none() && !request.headers().contains_key(HOST) {
             let message = "the request must have a `Host`";
             return Err(Failure::new(AnswerReason::BadRequest, message).into());
@@ -329,6 +333,10 @@ fn for_client(
     let status = answer.status();
     if !headers::is_final(status) {
         let message = format!("the function answered with the status {}", status.as_u16());
+        return Err(Failure::new(AnswerReason::InvalidResponse, message));
+    }
+    if headers::are_too_large(answer.headers()) {
+        let message = "the head of the answer is larger than allowed";
         return Err(Failure::new(AnswerReason::InvalidResponse, message));
     }
     let limit = limits.response_bytes;

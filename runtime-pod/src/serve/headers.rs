@@ -1,6 +1,6 @@
 //! Headers that do not pass: those that belong to wasmfn, and those of one connection.
 
-use http::{HeaderMap, HeaderName, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use wasmfn_crds::names::HEADER_PREFIX;
 
 /// Headers that speak of one connection (RFC 9110, 7.6.1), besides those that `Connection` names,
@@ -13,6 +13,17 @@ const HOP_BY_HOP: [HeaderName; 6] = [
     header::TRANSFER_ENCODING,
     header::UPGRADE,
 ];
+
+/// Headers of one head, and their bytes with two for the separator of each: what the server takes
+/// of a request, and what clients take of an answer.
+pub(super) const MAX_HEADERS: usize = 200;
+pub(super) const MAX_HEADER_BYTES: usize = 64 << 10;
+
+/// Whether a head is larger than is passed on.
+pub(super) fn are_too_large(headers: &HeaderMap) -> bool {
+    let size = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 2;
+    headers.len() > MAX_HEADERS || headers.iter().map(size).sum::<usize>() > MAX_HEADER_BYTES
+}
 
 /// Removes what begins with `wasmfn-`.
 pub(super) fn remove_own(headers: &mut HeaderMap) {
@@ -92,6 +103,20 @@ mod tests {
         ]);
         remove_hop_by_hop(&mut headers);
         assert_eq!(headers.keys().collect::<Vec<_>>(), ["te"]);
+    }
+
+    #[test]
+    fn heads_are_limited_in_number_and_size() {
+        let mut many = HeaderMap::new();
+        for _ in 0..MAX_HEADERS {
+            many.append("x", HeaderValue::from_static("1"));
+        }
+        assert!(!are_too_large(&many));
+        many.append("x", HeaderValue::from_static("1"));
+        assert!(are_too_large(&many));
+        let with = |bytes: usize| headers(&[("x-long", &"a".repeat(bytes))]);
+        assert!(!are_too_large(&with(MAX_HEADER_BYTES - 8)));
+        assert!(are_too_large(&with(MAX_HEADER_BYTES - 7)));
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod ring;
 mod slice;
 mod stall;
 mod threads;
+mod trap;
 mod turns;
 mod worker;
 

@@ -20,7 +20,7 @@ use registry::Shelf;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::watch;
-use wasmfn_crds::{WasmFunction, status::Resolved};
+use wasmfn_crds::{WasmFunction, status::Resolved, stores::StoreOffers};
 use wasmfn_report::{Load, RuntimeFunction, RuntimeLine};
 use wasmfn_runtime::{
     Runtime, Settings,
@@ -29,7 +29,7 @@ use wasmfn_runtime::{
     function::ResolutionAuthority,
     name_resolver::NameResolver,
     report::Pod,
-    sandbox::OwnHosts,
+    sandbox::{OwnHosts, keyvalue::Offers},
     serve::{DataPort, Trust, default_threads},
     siblings::Siblings,
     source::FunctionSet,
@@ -58,6 +58,7 @@ pub struct Plan {
     pub compiler: Program,
     /// Module ports of its siblings.
     pub siblings: Option<Vec<SocketAddr>>,
+    pub stores: StoreOffers,
 }
 
 /// The program that compiles, as in a pod.
@@ -72,6 +73,7 @@ impl Default for Plan {
             folder: None,
             compiler: compiler(),
             siblings: None,
+            stores: StoreOffers::new(),
         }
     }
 }
@@ -106,6 +108,7 @@ impl World {
             siblings: plan
                 .siblings
                 .map(|siblings| Siblings::at(siblings, Tokens::open(folder.path().to_owned()))),
+            stores: Offers::Named(plan.stores),
             own_hosts: OwnHosts::default(),
             observer: None,
         };

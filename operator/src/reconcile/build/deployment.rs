@@ -198,6 +198,11 @@ fn environment(plan: &RuntimePlan, gateway_host: &str) -> Vec<EnvVar> {
             "WASMFN_MODULE_MAX_BYTES",
             plan.settings.module_max_bytes.to_string(),
         ),
+        value(
+            "WASMFN_STORES",
+            serde_json::to_string(&plan.settings.stores)
+                .expect("offers are texts under names, which JSON can hold"),
+        ),
         value("WASMFN_GATEWAY_HOST", gateway_host.to_owned()),
         value("WASMFN_GRACE_SECONDS", plan.grace_seconds.to_string()),
         value("RUST_LOG", plan.settings.log_filter.clone()),

@@ -94,6 +94,7 @@ fn pods_get_what_the_contract_says() {
         ("WASMFN_RUNTIME", "wasmfn-shared"),
         ("WASMFN_PLAIN_HTTP_REGISTRIES", "registry:5000,other:5000"),
         ("WASMFN_MODULE_MAX_BYTES", "134217728"),
+        ("WASMFN_STORES", r#"{"scratch":{"kind":"Memory"}}"#),
         (
             "WASMFN_GATEWAY_HOST",
             "wasmfn-gateway-cluster.wasmfn-system.svc.cluster.local",

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use wasmfn_crds::{
     WasmFunction,
     spec::{KeyReference, ValueFrom},
+    stores::{STORE_PASSWORD_FIELD, STORE_USERNAME_FIELD, StoreOffer, StoreOffers},
 };
 
 /// Field of a pull secret that holds the credentials.
@@ -30,9 +31,9 @@ pub struct References {
 }
 
 impl References {
-    /// All that a function names.
+    /// All that a function names, and the credentials of the stores that it names.
     #[must_use]
-    pub fn of(function: &WasmFunction) -> Self {
+    pub fn of(function: &WasmFunction, offers: &StoreOffers) -> Self {
         let mut references = Self::default();
         for secret in &function.spec.image_pull_secrets {
             let key = (secret.name.clone(), PULL_SECRET_KEY.to_owned());
@@ -42,6 +43,13 @@ impl References {
         let config = function.spec.config.values().map(|entry| &entry.value_from);
         for source in env.chain(config).flatten() {
             references.add(source);
+        }
+        let offers = function.spec.stores.iter().map(|name| offers.get(name));
+        for secret in offers.flatten().filter_map(StoreOffer::secret) {
+            for field in [STORE_USERNAME_FIELD, STORE_PASSWORD_FIELD] {
+                let key = (secret.to_owned(), field.to_owned());
+                references.secrets.insert(key);
+            }
         }
         references
     }
@@ -131,11 +139,14 @@ pub struct Gathered {
 
 /// Gathers what `functions` name, which come sorted by seniority.
 #[must_use]
-pub fn gather<'a>(functions: impl IntoIterator<Item = &'a WasmFunction>) -> Gathered {
+pub fn gather<'a>(
+    functions: impl IntoIterator<Item = &'a WasmFunction>,
+    offers: &StoreOffers,
+) -> Gathered {
     let mut gathered = Gathered::default();
     let mut names = BTreeSet::new();
     for function in functions {
-        let own = References::of(function);
+        let own = References::of(function, offers);
         if problem(&own).is_some() {
             continue;
         }

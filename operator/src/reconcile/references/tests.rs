@@ -26,17 +26,20 @@ fn naming(uid: &str, names: std::ops::Range<usize>) -> WasmFunction {
 
 #[test]
 fn finds_all_that_a_function_names() {
-    let references = References::of(&function(
-        "a",
-        json!({
-            "imagePullSecrets": [{ "name": "pull" }],
-            "env": [
-                { "name": "PLAIN", "value": "1" },
-                { "name": "S", "valueFrom": { "secretKeyRef": { "name": "s", "key": "k" } } },
-            ],
-            "config": { "c": { "valueFrom": { "configMapKeyRef": { "name": "m", "key": "k" } } } },
-        }),
-    ));
+    let references = References::of(
+        &function(
+            "a",
+            json!({
+                "imagePullSecrets": [{ "name": "pull" }],
+                "env": [
+                    { "name": "PLAIN", "value": "1" },
+                    { "name": "S", "valueFrom": { "secretKeyRef": { "name": "s", "key": "k" } } },
+                ],
+                "config": { "c": { "valueFrom": { "configMapKeyRef": { "name": "m", "key": "k" } } } },
+            }),
+        ),
+        &StoreOffers::new(),
+    );
     let pairs = |pairs: &[(&str, &str)]| {
         pairs
             .iter()
@@ -83,7 +86,7 @@ fn those_who_come_later_are_left_out_of_a_full_volume() {
         naming("late", 200..201),
         naming("sharing", 5..7),
     ];
-    let gathered = gather(&functions);
+    let gathered = gather(&functions, &StoreOffers::new());
     assert_eq!(gathered.references.names().len(), MOST_NAMES);
     assert_eq!(gathered.left_out, ["late".to_owned()].into());
 }
@@ -111,4 +114,15 @@ fn a_changed_set_rolls_after_ten_seconds_and_one_roll_at_a_time() {
         pace(roll(Some("a"), true), late),
         Pace::Until(late + GATHER)
     );
+}
+
+#[test]
+fn a_stores_credentials_come_to_those_who_name_it() {
+    let server = |secret: Option<&str>| json!({ "kind": "Redis", "url": "redis://valkey", "secret": secret });
+    let offers = json!({ "open": server(None), "closed": server(Some("valkey")) });
+    let offers: StoreOffers = serde_json::from_value(offers).unwrap();
+    let of = |stores: &[&str]| References::of(&function("a", json!({ "stores": stores })), &offers);
+    assert_eq!(of(&["open", "unknown"]), References::default());
+    let fields = ["password", "username"].map(|field| ("valkey".to_owned(), field.to_owned()));
+    assert_eq!(of(&["closed"]).secrets, BTreeSet::from(fields));
 }

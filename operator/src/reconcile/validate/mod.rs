@@ -6,6 +6,7 @@ use wasmfn_crds::{
     Placement, Reason, WasmFunction, hosts,
     names::{SHARED_RUNTIME, is_served_by, runtime_of},
     quantity,
+    stores::StoreOffers,
 };
 
 use super::references::{self, References};
@@ -98,7 +99,9 @@ pub struct Validated {
 #[must_use]
 pub fn validate(function: &WasmFunction, siblings: &[&WasmFunction], config: &Config) -> Validated {
     let mut runtimes = Vec::new();
-    let mut problem = spec_problem(function).err();
+    let namespace = function.metadata.namespace.as_deref().unwrap_or_default();
+    let offers = &config.runtime(namespace).stores;
+    let mut problem = spec_problem(function, offers).err();
     if is_served_by(function, SHARED_RUNTIME) {
         let (plan, left_out) = shared_runtime(function, siblings, config);
         runtimes.push(plan);
@@ -140,7 +143,8 @@ fn shared_runtime(
         .filter(|sibling| is_served_by(sibling, SHARED_RUNTIME))
         .collect();
     members.sort_by_cached_key(|member| hosts::seniority(member));
-    let gathered = references::gather(members);
+    let offers = &config.runtime(&namespace).stores;
+    let gathered = references::gather(members, offers);
     let uid = function.metadata.uid.as_deref().unwrap_or_default();
     let plan = RuntimePlan {
         name: SHARED_RUNTIME.to_owned(),
@@ -171,14 +175,14 @@ fn dedicated_runtime(function: &WasmFunction, config: &Config) -> Result<Runtime
         plain_http_registries: config.plain_http_registries.clone(),
         extra_labels: template.labels,
         extra_annotations: template.annotations,
-        references: References::of(function),
+        references: References::of(function, &config.runtime(&namespace).stores),
         grace_seconds: i64::from(function.spec.limits.timeout_seconds) + GRACE_MARGIN_SECONDS,
         namespace,
     })
 }
 
 /// What the schema lets pass and yet cannot be.
-fn spec_problem(function: &WasmFunction) -> Result<(), Problem> {
+fn spec_problem(function: &WasmFunction, offers: &StoreOffers) -> Result<(), Problem> {
     let limits = &function.spec.limits;
     for (field, amount) in [
         ("memoryPerRequest", &limits.memory_per_request),
@@ -189,7 +193,7 @@ fn spec_problem(function: &WasmFunction) -> Result<(), Problem> {
             Problem::new(Reason::InvalidSpec, format!("`limits.{field}`: {error}"))
         })?;
     }
-    match references::problem(&References::of(function)) {
+    match references::problem(&References::of(function, offers)) {
         Some(message) => Err(Problem::new(Reason::InvalidSpec, message)),
         None => Ok(()),
     }

@@ -74,7 +74,10 @@ fn one_bad_function_does_not_spoil_the_shared_volume() {
     let bad = fixtures::function("bad", reference("s", ".."), json!(null));
     let validated = validate(&good, &[&bad, &good], &fixtures::config(""));
     assert_eq!(validated.problem, None);
-    assert_eq!(validated.runtimes[0].references, References::of(&good));
+    assert_eq!(
+        validated.runtimes[0].references,
+        References::of(&good, &StoreOffers::new())
+    );
 }
 
 #[test]

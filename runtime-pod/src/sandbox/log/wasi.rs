@@ -13,16 +13,7 @@ const CONTEXT_MAX_BYTES: usize = 256;
 
 mod bindings {
     wasmtime::component::bindgen!({
-        inline: "
-            package wasi:logging@0.1.0-draft;
-
-            interface logging {
-                enum level { trace, debug, info, warn, error, critical }
-                log: func(level: level, context: string, message: string);
-            }
-
-            world imports { import logging; }
-        ",
+        path: "wit/logging.wit",
         world: "wasi:logging/imports",
     });
 }
