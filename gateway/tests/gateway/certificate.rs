@@ -9,7 +9,7 @@ use ring::{
     signature::{Ed25519KeyPair, KeyPair},
 };
 use rustls::{
-    ClientConfig, DigitallySignedStruct, Error, SignatureScheme,
+    ClientConfig, DigitallySignedStruct, Error, SignatureScheme, SupportedProtocolVersion,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     crypto::{CryptoProvider, ring as provider, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, ServerName, UnixTime},
@@ -88,13 +88,22 @@ impl Certified {
 
     /// A client that takes this certificate and no other, and offers these protocols.
     pub fn client(&self, protocols: &[&str]) -> Arc<ClientConfig> {
+        self.client_of(rustls::DEFAULT_VERSIONS, protocols)
+    }
+
+    /// The same, with these versions of TLS.
+    pub fn client_of(
+        &self,
+        versions: &[&'static SupportedProtocolVersion],
+        protocols: &[&str],
+    ) -> Arc<ClientConfig> {
         let only = Only {
             certificate: self.certificate.clone(),
             provider: provider::default_provider(),
         };
         let mut config =
             ClientConfig::builder_with_provider(Arc::new(provider::default_provider()))
-                .with_safe_default_protocol_versions()
+                .with_protocol_versions(versions)
                 .unwrap()
                 .dangerous()
                 .with_custom_certificate_verifier(Arc::new(only))

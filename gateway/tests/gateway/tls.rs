@@ -109,6 +109,19 @@ async fn the_protocol_is_agreed_on_in_the_handshake() {
 }
 
 #[tokio::test]
+async fn both_versions_of_tls_are_spoken() {
+    let certified = Certified::new();
+    let secured = Secured::start(&certified, lenient()).await;
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let config = certified.client_of(&[version], &["h2"]);
+        let stream = connect(secured.running.public, config).await.unwrap();
+        let found = stream.get_ref().1.protocol_version();
+        assert_eq!(found, Some(version.version));
+        assert_eq!(get(stream).await.status(), 200);
+    }
+}
+
+#[tokio::test]
 async fn a_new_certificate_is_shown_without_a_restart_and_a_bad_one_is_not() {
     let (old, new) = (Certified::new(), Certified::new());
     let secured = Secured::start(&old, lenient()).await;
