@@ -8,11 +8,16 @@ use super::ending::Failure;
 
 /// Words of wasmtime's own limits, whose errors have no public type, and what they stand for. The
 /// hostile guests of `tests/hostile` hold them against the version in use.
-const WORDS: [(&str, AnswerReason, &str); 3] = [
+const WORDS: [(&str, AnswerReason, &str); 4] = [
     (
         "fuel allocated for hostcalls has been exhausted",
         AnswerReason::HostCallTooLarge,
         "the function passed too many bytes to the host in one call",
+    ),
+    (
+        "total size of fields exceeds limit",
+        AnswerReason::HostCallTooLarge,
+        "the function put more into one set of headers than it may hold",
     ),
     (
         "exceeds limit",

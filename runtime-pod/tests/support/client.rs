@@ -53,10 +53,22 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
+    try_send(address, request).await.unwrap()
+}
+
+/// The same, where the connection may be lost before an answer begins.
+pub async fn try_send<B>(
+    address: SocketAddr,
+    request: Request<B>,
+) -> hyper::Result<Response<Incoming>>
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
     let stream = TcpStream::connect(address).await.unwrap();
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
-    sender.send_request(request).await.unwrap()
+    sender.send_request(request).await
 }
 
 /// Reads an answer to its end, also where that is too early.
