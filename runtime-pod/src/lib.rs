@@ -17,6 +17,7 @@ mod detect;
 mod drain;
 pub mod engine;
 pub mod function;
+mod journal;
 mod limits;
 mod loader;
 pub mod local;

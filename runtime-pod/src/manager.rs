@@ -16,6 +16,7 @@ use wasmfn_crds::WasmFunction;
 
 use crate::{
     function::{Function, FunctionTable, Supervisor, id_of, supervise},
+    journal::Journal,
     metrics::Metrics,
     report::Picture,
     source::{FunctionSet, FunctionSource},
@@ -45,6 +46,7 @@ pub(crate) struct Manager {
     pub(crate) functions: Arc<FunctionTable>,
     pub(crate) picture: Arc<Picture>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) journal: Option<Arc<Journal>>,
 }
 
 impl Manager {
@@ -69,6 +71,7 @@ impl Manager {
 
     fn apply(&self, set: &FunctionSet, held: &mut HashMap<String, Held>) {
         let now = Instant::now();
+        let mut added = Vec::new();
         for (name, object) in set {
             match held.get_mut(name) {
                 Some(held) if held.function.id().uid == id_of(object).uid => {
@@ -80,9 +83,15 @@ impl Manager {
                     });
                 }
                 _ => {
-                    held.insert(name.clone(), self.hold(object));
+                    let new = self.hold(object);
+                    added.push(Arc::clone(&new.function));
+                    held.insert(name.clone(), new);
                 }
             }
+        }
+        if !added.is_empty() {
+            self.functions.extend(&added);
+            self.picture.changes.urgent();
         }
         for (name, held) in held.iter_mut() {
             if !set.contains_key(name) {
@@ -100,9 +109,10 @@ impl Manager {
 
     fn hold(&self, object: &Arc<WasmFunction>) -> Held {
         let changes = Arc::clone(&self.picture.changes);
-        let function = Function::new(id_of(object), changes, Arc::clone(&self.metrics));
-        self.functions.insert(&function);
-        self.picture.changes.urgent();
+        let id = id_of(object);
+        let entry = self.journal.as_ref().map(|journal| journal.entry(&id.uid));
+        let metrics = Arc::clone(&self.metrics);
+        let function = Function::written_down(id, changes, metrics, entry);
         let (desired, following) = watch::channel(Arc::clone(object));
         let work = supervise(self.supervisor.clone(), Arc::clone(&function), following);
         Held {

@@ -25,6 +25,7 @@ use crate::{
     compile::{Compiler, Program},
     engine::{EngineError, EngineSet, Slots},
     function::{FunctionTable, ResolutionAuthority, Supervisor},
+    journal::Journal,
     loader::{Loader, Places},
     manager::Manager,
     metrics::Metrics,
@@ -46,6 +47,10 @@ use crate::{
 /// Requests at the same time, of all functions. Each engine has as many slots, where the address
 /// space suffices.
 const SLOTS: u32 = 1000;
+
+/// How often the journal is told which functions run no more: one that stopped less than this
+/// before a crash is taken to have been running.
+const REST_LOOK: Duration = Duration::from_millis(200);
 
 /// How often it is looked which modules are idle.
 const IDLE_LOOK: Duration = Duration::from_secs(5);
@@ -113,6 +118,7 @@ pub struct Runtime {
     code: Arc<CodeCache>,
     claims: Arc<Claims>,
     asked: Arc<Asked>,
+    journal: Option<Arc<Journal>>,
     engines: Arc<EngineSet>,
     closing: Closing,
     tasks: JoinSet<()>,
@@ -162,6 +168,11 @@ impl Runtime {
             places: Places::default(),
             turns: Loader::turns(),
         };
+        let journal = settings.state_folder.as_deref().map(|folder| {
+            // Opened by the process that serves, so that it speaks of that one.
+            Journal::open(&folder.join("journal")).map_err(StartError::StateFolder)
+        });
+        let journal = journal.transpose()?;
         let manager = Manager {
             supervisor: Supervisor {
                 loader: Arc::new(loader),
@@ -172,8 +183,10 @@ impl Runtime {
             functions: Arc::clone(&functions),
             picture: Arc::clone(&picture),
             metrics: Arc::clone(&metrics),
+            journal: journal.clone(),
         };
         let mut tasks = JoinSet::new();
+        tasks.spawn(write_down_rest(Arc::clone(&functions)));
         tasks.spawn(manager.run(source));
         tasks.spawn(async move { references.watch().await });
         tasks.spawn(let_go_idle(Arc::clone(&code), Arc::clone(&metrics)));
@@ -197,6 +210,7 @@ impl Runtime {
             code,
             claims,
             asked: Arc::default(),
+            journal,
             engines,
             closing: Closing::default(),
             tasks,
@@ -277,6 +291,13 @@ impl Runtime {
         self.handler.leave();
     }
 
+    /// The process ends as it should: what still runs is not to blame for it.
+    pub fn end(&self) {
+        if let Some(journal) = &self.journal {
+            journal.close();
+        }
+    }
+
     /// Lets no further request begin, and connections end after those that they carry.
     pub fn close(&self) {
         self.handler.close();
@@ -302,6 +323,17 @@ fn stores(folder: Option<&Path>, seal: Seal) -> Result<(ModuleStore, CodeStore),
         modules.map_err(StartError::StateFolder)?,
         code.map_err(StartError::StateFolder)?,
     ))
+}
+
+/// Tells the journal which functions run no more, until dropped.
+async fn write_down_rest(functions: Arc<FunctionTable>) {
+    let mut looks = tokio::time::interval(REST_LOOK);
+    loop {
+        looks.tick().await;
+        for function in functions.all() {
+            function.rest();
+        }
+    }
 }
 
 /// Lets modules go that nobody asks for, until dropped.

@@ -22,7 +22,8 @@ pub(crate) use supervisor::{Supervisor, supervise};
 pub use table::FunctionTable;
 
 use crate::{
-    budget::Account, changes::Changes, metrics::Metrics, sandbox::GuestLog, turns::Demand,
+    budget::Account, changes::Changes, journal::Entry, metrics::Metrics, sandbox::GuestLog,
+    turns::Demand,
 };
 
 /// Memory that the first request of a function is admitted on, in bytes; later ones on what was
@@ -40,6 +41,7 @@ pub struct Function {
     memory: Arc<Account>,
     peak_bytes: AtomicU64,
     demand: Arc<Demand>,
+    entry: Option<Entry>,
     log: Arc<GuestLog>,
     changes: Arc<Changes>,
 }
@@ -56,6 +58,17 @@ impl Function {
     /// A function that nothing has been done for yet.
     #[must_use]
     pub fn new(id: FunctionId, changes: Arc<Changes>, metrics: Arc<Metrics>) -> Arc<Self> {
+        Self::written_down(id, changes, metrics, None)
+    }
+
+    /// As [`new`](Self::new), with its entry in the journal.
+    pub(crate) fn written_down(
+        id: FunctionId,
+        changes: Arc<Changes>,
+        metrics: Arc<Metrics>,
+        entry: Option<Entry>,
+    ) -> Arc<Self> {
+        let used_at = entry.as_ref().map_or(0, Entry::used_at);
         Arc::new(Self {
             log: GuestLog::new(&id.name, metrics),
             id,
@@ -69,7 +82,8 @@ impl Function {
             runnable: AtomicU32::new(0),
             memory: Arc::default(),
             peak_bytes: AtomicU64::new(FIRST_PEAK_BYTES),
-            demand: Arc::default(),
+            demand: Arc::new(Demand::at(used_at)),
+            entry,
             changes,
         })
     }
@@ -104,15 +118,30 @@ impl Function {
         matches!(self.lock().load, Load::Failed { .. })
     }
 
+    /// The generation that is not served any more, since it was running at two crashes.
+    pub(crate) fn quarantined(&self) -> Option<i64> {
+        self.entry.as_ref().and_then(Entry::quarantined)
+    }
+
+    /// Lets the journal know if no request is in flight. Called now and then.
+    pub(crate) fn rest(&self) {
+        if let Some(entry) = &self.entry {
+            entry.rest(|| self.in_flight.load(Ordering::SeqCst) > 0);
+        }
+    }
+
     /// Counts a request in, unless `max_concurrency` are in flight already.
     #[must_use]
     pub fn enter(self: &Arc<Self>, max_concurrency: u32) -> Option<InFlight> {
         let before = self
             .in_flight
-            .try_update(Ordering::AcqRel, Ordering::Acquire, |count| {
+            .try_update(Ordering::SeqCst, Ordering::Acquire, |count| {
                 (count < max_concurrency).then_some(count + 1)
             })
             .ok()?;
+        if let Some(entry) = &self.entry {
+            entry.runs();
+        }
         self.changes.count(before == 0);
         Some(InFlight(Arc::clone(self)))
     }
@@ -175,6 +204,9 @@ impl Function {
 
     /// Lets requests from now on get `version`.
     fn swap(&self, version: Arc<Version>) {
+        if let Some(entry) = &self.entry {
+            entry.serves(version.generation());
+        }
         self.version.store(Some(version));
         self.changes.urgent();
     }

@@ -70,6 +70,8 @@ pub(super) struct Progress {
     pub(super) serving: Option<Served>,
     /// The last attempt that failed.
     pub(super) failure: Option<Failure>,
+    /// Generation that was running at two crashes of the process.
+    pub(super) quarantined: Option<i64>,
 }
 
 /// What requests get.
@@ -144,6 +146,8 @@ pub(super) enum Resting {
     Suspended,
     /// The last attempt failed for good.
     Failed,
+    /// The generation was running at two crashes of the process.
+    Quarantined,
 }
 
 /// Decides what comes next.
@@ -179,6 +183,9 @@ fn step(
 ) -> Result<Step, Resting> {
     if desired.is_suspended {
         return Err(Resting::Suspended);
+    }
+    if progress.quarantined == Some(desired.generation) {
+        return Err(Resting::Quarantined);
     }
     let own = progress
         .resolution

@@ -17,6 +17,10 @@ use crate::{
     sandbox::keyvalue::Stores,
 };
 
+/// What is said of a function that is quarantined.
+const QUARANTINED: &str = "it was running when the runtime's process crashed, twice within ten \
+                           minutes; it is not served until its spec changes";
+
 /// What all supervisors share.
 #[derive(Clone)]
 pub(crate) struct Supervisor {
@@ -51,8 +55,11 @@ pub(crate) async fn supervise(
     let mut revision = supervisor.references.revision();
     let mut hand = Hand {
         supervisor,
+        progress: Progress {
+            quarantined: function.quarantined(),
+            ..Progress::default()
+        },
         function,
-        progress: Progress::default(),
         code: None,
         failed: None,
         work: None,
@@ -167,6 +174,11 @@ impl Hand {
             Resting::Served => Load::Loaded,
             Resting::Unrecorded | Resting::Suspended => Load::Waiting,
             Resting::Failed => self.failed.clone().unwrap_or(Load::Waiting),
+            Resting::Quarantined => Load::Failed {
+                reason: Reason::Quarantined.as_str().to_owned(),
+                message: QUARANTINED.to_owned(),
+                retrying: false,
+            },
         };
         self.say(desired, load);
     }

@@ -25,9 +25,16 @@ impl FunctionTable {
 
     /// Puts a function in, in place of one of the same name.
     pub fn insert(&self, function: &Arc<Function>) {
+        self.extend(std::slice::from_ref(function));
+    }
+
+    /// Puts functions in, in place of those of the same names.
+    pub fn extend(&self, functions: &[Arc<Function>]) {
         self.0.rcu(|table| {
             let mut table = HashMap::clone(table);
-            table.insert(function.id().name.clone(), Arc::clone(function));
+            for function in functions {
+                table.insert(function.id().name.clone(), Arc::clone(function));
+            }
             table
         });
     }

@@ -144,6 +144,32 @@ fn a_suspended_function_is_left_alone() {
 }
 
 #[test]
+fn a_quarantined_generation_is_not_served_and_the_next_one_is() {
+    let progress = Progress {
+        resolution: Some(own("a")),
+        prepared: Some("a".to_owned()),
+        quarantined: Some(1),
+        ..Progress::default()
+    };
+    let quarantined = Desired {
+        recorded: Some("a".to_owned()),
+        ..desired()
+    };
+    assert_eq!(
+        decide(&quarantined, &progress),
+        Next::Rest(Resting::Quarantined)
+    );
+    let changed = Desired {
+        generation: 2,
+        ..quarantined
+    };
+    assert!(matches!(
+        step(decide(&changed, &progress)),
+        Step::Serve { .. }
+    ));
+}
+
+#[test]
 fn a_resolution_counts_only_for_its_image_and_annotation() {
     let mut object = samples::function("hello");
     object.status.get_or_insert_default().resolved = Some(Resolved::new(IMAGE, "", "sha256:aa"));
@@ -252,6 +278,7 @@ proptest! {
             prepared,
             serving: serving.map(|(digest, generation, revision)| Served { digest, generation, revision }),
             failure: None,
+            quarantined: None,
         };
         for _ in 0..3 {
             match decide(&desired, &progress) {

@@ -1,5 +1,6 @@
 //! The runtime pod's process: fed from the API server, restored from disk, drained on SIGTERM.
 
+mod descriptors;
 mod feed;
 mod settings;
 mod termination;
@@ -66,6 +67,7 @@ pub enum PodError {
 /// [`PodError`] if it cannot start.
 pub async fn run(settings: PodSettings) -> Result<(), PodError> {
     let mut termination = termination::Termination::listen().map_err(PodError::Signals)?;
+    descriptors::raise_limit();
     let tokens = Tokens::open(settings.keys_folder.clone());
     let resolver = NameResolver::from_system()?;
     let store = FunctionStore::open(&settings.state_folder).map_err(PodError::State)?;
@@ -99,6 +101,7 @@ pub async fn run(settings: PodSettings) -> Result<(), PodError> {
 
     termination.told().await;
     leave(&settings, &runtime, &is_gone, connections).await;
+    runtime.end();
     following.abort();
     writing.abort();
     looking.abort();

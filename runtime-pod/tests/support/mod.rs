@@ -281,8 +281,18 @@ impl World {
 
     /// Takes the functions of another world, as a restart of the container does.
     pub fn restore(&mut self, other: &Self) {
-        self.functions.clone_from(&other.functions);
+        self.restore_from(other.functions());
+    }
+
+    /// Takes these functions.
+    pub fn restore_from(&mut self, functions: BTreeMap<String, WasmFunction>) {
+        self.functions = functions;
         self.publish();
+    }
+
+    /// All functions, as they were applied and recorded.
+    pub fn functions(&self) -> BTreeMap<String, WasmFunction> {
+        self.functions.clone()
     }
 
     pub async fn get(&self, function: &str, path: &str) -> Answer {
