@@ -56,9 +56,9 @@ enum Action {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Print the path of a program of the cluster's makers, building it if need be
+    /// Print the path of a program that the cluster or a benchmark needs, building it if need be
     Tool {
-        /// `kubeconform` or `helm`
+        /// `kubeconform`, `helm` or `oha`, for example
         name: String,
     },
     /// Act as a client inside the cluster
@@ -159,11 +159,14 @@ async fn pass_on(settings: &Settings, program: Command, arguments: &[String]) ->
 
 async fn tool(name: &str) -> Result<PathBuf> {
     use crate::versions::{CRANE, HELM, KIND, KUBECONFORM, ORAS};
+    if name == "oha" {
+        return crate::tools::oha(&Cache::open()?).await;
+    }
     let known = [&CRANE, &HELM, &KIND, &KUBECONFORM, &ORAS];
     let program = known.into_iter().find(|program| program.name == name);
     let program = program.with_context(|| {
         format!(
-            "no tool {name}; there are {}",
+            "no tool {name}; there are oha, {}",
             known.map(|program| program.name).join(", ")
         )
     })?;

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use http::{HeaderMap, Method, Uri};
 use serde::{Deserialize, Serialize};
 
-use crate::http::{LoadPlan, Origin, run_load};
+use crate::http::{LoadPlan, Origin, Schedule, run_load};
 
 /// What the client does.
 #[derive(Args)]
@@ -37,6 +37,11 @@ enum ClientAction {
         /// Port of all addresses
         #[arg(long, default_value_t = 8080)]
         port: u16,
+    },
+    /// Send open-loop load by oha, given as a schedule in JSON, and print what came back
+    OpenLoop {
+        #[arg(value_parser = parse_schedule)]
+        schedule: Schedule,
     },
     /// Carry out a load plan, given as JSON, and print its report
     Load {
@@ -75,6 +80,7 @@ impl ClientCommand {
                 body,
             } => serde_json::to_string(&request(&url, method, headers, body).await?)?,
             ClientAction::Serve { port } => return serve(port).await,
+            ClientAction::OpenLoop { schedule } => serde_json::to_string(&schedule.run().await?)?,
             ClientAction::Load { plan } => serde_json::to_string(&run_load(plan).await?)?,
         };
         println!("{line}");
@@ -136,5 +142,9 @@ fn parse_header(text: &str) -> Result<(String, String), String> {
 }
 
 fn parse_plan(text: &str) -> Result<LoadPlan, serde_json::Error> {
+    serde_json::from_str(text)
+}
+
+fn parse_schedule(text: &str) -> Result<Schedule, serde_json::Error> {
     serde_json::from_str(text)
 }

@@ -6,8 +6,13 @@ use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
 use tokio::process::Command;
 
+use crate::cli::repository;
+
 /// Name of the core module that exports nothing of use; it needs no compiler.
 pub const CORE_MODULE: &str = "core-module";
+
+/// What guests are built for.
+const TARGET: &str = "wasm32-wasip2";
 
 /// Folder of the guests' own workspace.
 #[must_use]
@@ -17,6 +22,10 @@ pub fn folder() -> PathBuf {
 
 /// Builds all guests; quick where nothing changed.
 pub async fn build() -> Result<()> {
+    build_in(&folder()).await
+}
+
+async fn build_in(workspace: &Path) -> Result<()> {
     let output = Command::new("cargo")
         .args([
             "build",
@@ -24,9 +33,9 @@ pub async fn build() -> Result<()> {
             "--release",
             "--locked",
             "--target",
-            "wasm32-wasip2",
+            TARGET,
         ])
-        .current_dir(folder())
+        .current_dir(workspace)
         .env_remove("RUSTFLAGS")
         .env_remove("CARGO_TARGET_DIR")
         .output()
@@ -42,7 +51,18 @@ pub fn bytes(name: &str) -> Result<Bytes> {
     if name == CORE_MODULE {
         return Ok(core_module());
     }
-    let path = folder().join(format!("target/wasm32-wasip2/release/{name}.wasm"));
+    bytes_in(&folder(), name)
+}
+
+/// Bytes of one of the examples that users begin with, built as its own folder says.
+pub async fn example(name: &str) -> Result<Bytes> {
+    let workspace = repository().join("examples").join(name);
+    build_in(&workspace).await?;
+    bytes_in(&workspace, name)
+}
+
+fn bytes_in(workspace: &Path, name: &str) -> Result<Bytes> {
+    let path = workspace.join(format!("target/{TARGET}/release/{name}.wasm"));
     let bytes = std::fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
     Ok(bytes.into())
 }

@@ -69,6 +69,21 @@ pub async fn client(repository: &Path) -> Result<Image> {
     of_program(&image_directory(repository).await?, CLIENT, &program)
 }
 
+/// The image of oha, with this program beside it, which runs it.
+///
+/// # Errors
+/// It cannot be built.
+pub async fn load_generator(cache: &Cache, repository: &Path) -> Result<Image> {
+    let oha = tools::oha(cache).await?;
+    let program = std::env::current_exe().context("cannot find this program")?;
+    let directory = image_directory(repository).await?;
+    of_programs(
+        &directory,
+        "wasmfn-e2e-load",
+        &[("wasmfn-e2e-load", &program), ("oha", &oha)],
+    )
+}
+
 /// The image of the registry that runs in the cluster.
 ///
 /// # Errors
@@ -90,12 +105,22 @@ pub async fn registry(cache: &Cache) -> Result<Image> {
 
 /// The image of `program`, written into `directory` unless it is there.
 fn of_program(directory: &Path, name: &str, program: &Path) -> Result<Image> {
+    of_programs(directory, name, &[(name, program)])
+}
+
+/// The image of `programs` by their names, written into `directory` unless it is there. It runs the
+/// first.
+fn of_programs(directory: &Path, name: &str, programs: &[(&str, &Path)]) -> Result<Image> {
     let authorities = AUTHORITIES_HERE
         .map(Path::new)
         .into_iter()
         .find(|path| path.exists());
     let authorities = authorities.context("this machine has no list of certificate authorities")?;
-    let content = sha256_of(program)? + &sha256_of(authorities)?;
+    let mut content = String::new();
+    for (_, program) in programs {
+        content += &sha256_of(program)?;
+    }
+    content += &sha256_of(authorities)?;
     let tag = hex::encode(&Sha256::digest(content)[..6]);
     let image = Image {
         name: name.to_owned(),
@@ -106,30 +131,29 @@ fn of_program(directory: &Path, name: &str, program: &Path) -> Result<Image> {
     if !image.archive.exists() {
         std::fs::create_dir_all(directory)?;
         remove_older(directory, name)?;
-        write(&image, program, authorities)?;
+        write(&image, programs, authorities)?;
     }
     Ok(image)
 }
 
-fn write(image: &Image, program: &Path, authorities: &Path) -> Result<()> {
+fn write(image: &Image, programs: &[(&str, &Path)], authorities: &Path) -> Result<()> {
     let layer = image.archive.with_extension("layer");
-    let files = [
-        ImageFile {
-            path: image.name.clone(),
-            source: program.into(),
-            mode: 0o755,
-        },
-        ImageFile {
-            path: AUTHORITIES.into(),
-            source: authorities.into(),
-            mode: 0o644,
-        },
-    ];
+    let file = |path: &str, source: &Path, mode| ImageFile {
+        path: path.to_owned(),
+        source: source.to_owned(),
+        mode,
+    };
+    let programs = programs
+        .iter()
+        .map(|(name, source)| file(name, source, 0o755));
+    let mut files: Vec<ImageFile> = programs.collect();
+    files.push(file(AUTHORITIES, authorities, 0o644));
+    let entrypoint = format!("/{}", files[0].path);
     write_layer(&layer, &["tmp"], &files)?;
     let partial = image.archive.with_extension("partial");
     let config = ImageConfig {
         reference: &image.reference,
-        entrypoint: &[&format!("/{}", image.name)],
+        entrypoint: &[&entrypoint],
         user: USER,
         ..ImageConfig::default()
     };

@@ -3,14 +3,24 @@ use std::convert::Infallible;
 use futures_lite::stream;
 use http_body_util::StreamBody;
 use wstd::http::{
-    Body, HeaderMap, HeaderValue, Request, Response,
+    Body, Error, HeaderMap, HeaderValue, Request, Response,
     body::{Bytes, Frame},
 };
+
+use crate::{ID_HEADER, inspect};
 
 const CHUNK_BYTES: u64 = 64 * 1024;
 
 pub(crate) fn echo(request: Request<Body>) -> Response<Body> {
     Response::new(request.into_body())
+}
+
+/// Logs the request's id, then answers once its body has ended: until whoever sent it lets go.
+pub(crate) async fn hold(request: Request<Body>) -> Result<Response<Body>, Error> {
+    inspect::log_id(request.headers().get(ID_HEADER));
+    let mut body = request.into_body();
+    let bytes = body.contents().await?.len();
+    Ok(Response::new(format!("held for {bytes} bytes\n").into()))
 }
 
 /// So many zero bytes, in chunks.

@@ -1,4 +1,4 @@
-use wstd::http::{Body, Error, Request, Response, StatusCode};
+use wstd::http::{Body, Error, HeaderValue, Request, Response, StatusCode};
 
 pub(crate) fn status(code: &str) -> Result<Response<Body>, Error> {
     let mut response = Response::new(Body::empty());
@@ -19,4 +19,10 @@ pub(crate) fn headers(request: &Request<Body>) -> Response<Body> {
         text.push_str(&format!("{name}: {}\n", String::from_utf8_lossy(value.as_bytes())));
     }
     Response::new(text.into())
+}
+
+/// A line in the pod's log that says which request was begun there.
+pub(crate) fn log_id(id: Option<&HeaderValue>) {
+    let id = id.map(HeaderValue::as_bytes).unwrap_or_default();
+    println!("started {}", String::from_utf8_lossy(id));
 }

@@ -3,6 +3,7 @@
 use wstd::http::{Body, Error, Request, Response};
 
 mod body;
+mod burn;
 mod inspect;
 mod misbehave;
 mod outbound;
@@ -30,10 +31,17 @@ pub async fn answer(request: Request<Body>, version: &str) -> Result<Response<Bo
             "/id" => Response::new(id.as_ref().map_or("", |id| id.to_str().unwrap_or("")).to_owned().into()),
             "/headers" => inspect::headers(&request),
             "/echo" => body::echo(request),
+            "/hold" => body::hold(request).await?,
             "/big" => body::big(query.number("bytes", 1 << 20)),
             "/trailers" => body::trailers(),
             "/stream" => stream::chunks(query.number("chunks", 3), query.number("pauseMilliseconds", 100)),
             "/slow" => stream::slow(query.number("milliseconds", 1000)).await,
+            "/started" => {
+                inspect::log_id(id.as_ref());
+                stream::slow(query.number("milliseconds", 1000)).await
+            }
+            "/burn" => burn::until(query.number("milliseconds", 1000)),
+            "/work" => burn::work(query.number("rounds", 1000)),
             "/outbound" => outbound::call(&query.text("url")).await?,
             "/trap" => misbehave::trap(),
             "/spin" => misbehave::spin(),

@@ -25,20 +25,29 @@ const PROBE: Duration = Duration::from_secs(2);
 
 /// Measures `samples` of each in turn, and prints how they are spread.
 pub(super) async fn measure(context: &Context, samples: usize) -> Result<()> {
-    let module = context.guest("v1").await?;
-    let warm = context.push(&module, "warm:v1").await?;
+    let guests = [
+        ("stories' guest", context.guest("v1").await?),
+        ("examples/hello", guest::example("hello").await?),
+    ];
+    let warm = context.push(&guests[0].1, "warm:v1").await?;
     context.deploy("warm", &warm.image, &json!({})).await?;
-    let (mut functions, mut deployments) = (Vec::new(), Vec::new());
+    let (mut functions, mut deployments) = ([const { Vec::new() }; 2], Vec::new());
     for sample in 0..samples {
-        functions.push(function(context, &module, sample).await?);
+        for (index, (_, module)) in guests.iter().enumerate() {
+            let name = format!("sample-{sample}-{index}");
+            functions[index].push(function(context, module, &name).await?);
+        }
         deployments.push(deployment(context, sample).await?);
         eprintln!(
-            "sample {sample}: {:.0?} and {:.0?}",
-            functions[sample], deployments[sample]
+            "sample {sample}: {:.0?}, {:.0?} and {:.0?}",
+            functions[0][sample], functions[1][sample], deployments[sample]
         );
     }
     println!("{}", Distribution::head());
-    println!("{}", Distribution::of(functions).row("function, new bytes"));
+    for ((name, module), times) in guests.iter().zip(functions) {
+        let name = format!("{name}, {} KiB", module.len() >> 10);
+        println!("{}", Distribution::of(times).row(&name));
+    }
     println!(
         "{}",
         Distribution::of(deployments).row("plain Deployment + Service")
@@ -47,17 +56,16 @@ pub(super) async fn measure(context: &Context, samples: usize) -> Result<()> {
 }
 
 /// Bytes that no pod has seen.
-async fn function(context: &Context, module: &[u8], sample: usize) -> Result<Duration> {
-    let name = format!("sample-{sample}");
+async fn function(context: &Context, module: &[u8], name: &str) -> Result<Duration> {
     let module = guest::with_marker(module, &rand::random::<[u8; 16]>());
     let image = context.push(&module, &format!("{name}:v1")).await?.image;
-    let object: WasmFunction = serde_json::from_value(context.manifest(&name, &image, &json!({})))?;
+    let object: WasmFunction = serde_json::from_value(context.manifest(name, &image, &json!({})))?;
     context
         .api()
         .create(&PostParams::default(), &object)
         .await?;
     let accepted = Instant::now();
-    answers(&context.gateway, &context.host(&name), accepted).await
+    answers(&context.gateway, &context.host(name), accepted).await
 }
 
 /// A native program in an image that the node holds already.

@@ -3,6 +3,7 @@
 
 mod apply;
 mod distribution;
+mod scale;
 
 use std::process::ExitCode;
 
@@ -14,17 +15,21 @@ use crate::cluster::{Cluster, Forwards};
 use crate::context::Context;
 use crate::install;
 use crate::settings::Settings;
+use scale::ScaleOptions;
 
 /// What to measure.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Bench {
-    /// From the API server's acceptance of an object to its first answer 200: a function on a warm
-    /// shared pod, and a plain Deployment with a Service, in turn
+    /// From the API server's acceptance of an object to its first answer 200: two functions on a warm
+    /// shared pod, one of them our example, and a plain Deployment with a Service, in turn
     Apply {
         /// Samples of each
         #[arg(long, default_value_t = 30)]
         samples: usize,
     },
+    /// How replicas follow the load, what is lost meanwhile, and what the gateway costs: a table, and CSV
+    /// and SVG files of what happened over time
+    Scale(ScaleOptions),
 }
 
 impl Bench {
@@ -44,6 +49,7 @@ impl Bench {
         context.open().await?;
         let measured = match self {
             Self::Apply { samples } => apply::measure(&context, *samples).await,
+            Self::Scale(options) => scale::measure(&cluster, &context, options).await,
         };
         if measured.is_err() {
             context.dump().await;

@@ -40,6 +40,16 @@ impl Nodes {
         Node(format!("{}-worker", self.cluster))
     }
 
+    /// The node of that name.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn named(&self, name: &str) -> Result<Node> {
+        let mut nodes = self.all().into_iter();
+        let found = nodes.find(|node| node.name() == name);
+        found.with_context(|| format!("there is no node {name}"))
+    }
+
     /// All of them.
     #[must_use]
     pub fn all(&self) -> [Node; 2] {

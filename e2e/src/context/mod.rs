@@ -1,11 +1,15 @@
 //! What a story has at hand.
 
 mod change;
+mod components;
 mod dump;
 mod function;
+mod gauges;
 mod guest;
+mod held;
 mod namespace;
 mod objects;
+mod observe;
 mod pod;
 mod push;
 mod restore;
@@ -24,6 +28,9 @@ use crate::install::Release;
 use crate::process::Command;
 use crate::settings::SYSTEM_NAMESPACE;
 
+pub use components::{address, is_ready, stays};
+pub use observe::{Observed, Replicas};
+pub(crate) use pod::pod_spec;
 pub use push::Pushed;
 pub use traffic::Traffic;
 
@@ -119,6 +126,12 @@ impl Context {
     pub fn nodes(&self) -> Result<Nodes> {
         let nodes = self.cluster.nodes();
         nodes.context("the nodes of this cluster are not to be broken")
+    }
+
+    /// The gateways' public listener, from inside the cluster.
+    #[must_use]
+    pub fn gateway_inside(&self) -> String {
+        format!("http://wasmfn-gateway.{SYSTEM_NAMESPACE}.svc.cluster.local")
     }
 
     /// A load plan for `function` in the story's namespace, through the gateway from outside.

@@ -11,11 +11,14 @@ use serde_json::{Value, json};
 
 use super::Context;
 use crate::client::Seen;
-use crate::http::{LoadPlan, LoadReport};
+use crate::http::{LoadPlan, LoadReport, OpenReport, Schedule};
 use crate::wait::wait_until;
 
 /// Longest wait for a client pod, besides what it was told to take.
 const CLIENT_DEADLINE: Duration = Duration::from_secs(90);
+
+/// The same for open-loop load, whose last requests may take their full two minutes.
+const OPEN_LOOP_DEADLINE: Duration = Duration::from_secs(240);
 
 impl Context {
     /// Sends `GET url` from a pod in the story's namespace.
@@ -46,6 +49,19 @@ impl Context {
         self.client_pod(&["client", "load", &text], deadline).await
     }
 
+    /// Sends open-loop load from a pod in the story's namespace; `image` is that of
+    /// [`crate::images::load_generator`].
+    ///
+    /// # Errors
+    /// The pod does not run.
+    pub async fn open_loop(&self, image: &str, schedule: &Schedule) -> Result<OpenReport> {
+        let text = serde_json::to_string(schedule)?;
+        let seconds: f64 = schedule.phases.iter().map(|phase| phase.seconds).sum();
+        let deadline = OPEN_LOOP_DEADLINE + Duration::from_secs_f64(seconds);
+        let arguments = ["client", "open-loop", &text];
+        self.pod_of_client(image, &arguments, deadline).await
+    }
+
     /// UIDs of the namespace's pods with these labels, each with the restarts of its containers: what
     /// must not change where a story says that no pod is touched.
     ///
@@ -74,8 +90,18 @@ impl Context {
         arguments: &[&str],
         deadline: Duration,
     ) -> Result<T> {
+        let image = &self.release.client_image;
+        self.pod_of_client(image, arguments, deadline).await
+    }
+
+    async fn pod_of_client<T: DeserializeOwned>(
+        &self,
+        image: &str,
+        arguments: &[&str],
+        deadline: Duration,
+    ) -> Result<T> {
         let name = format!("client-{}", hex::encode(rand::random::<[u8; 4]>()));
-        let pod = client_pod(&name, &self.release.client_image, arguments)?;
+        let pod = client_pod(&name, image, arguments)?;
         let api = self.api::<Pod>();
         api.create(&PostParams::default(), &pod).await?;
         let ended = wait_until("the client pod has ended", deadline, async || {
@@ -104,7 +130,8 @@ fn client_pod(name: &str, image: &str, arguments: &[&str]) -> Result<Pod> {
     )?)
 }
 
-fn pod_spec(image: &str, arguments: &[&str]) -> Value {
+/// Spec of a pod of one container that the Pod Security level `restricted` admits.
+pub(crate) fn pod_spec(image: &str, arguments: &[&str]) -> Value {
     json!({
             "automountServiceAccountToken": false,
             "enableServiceLinks": false,

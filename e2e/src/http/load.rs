@@ -1,23 +1,25 @@
 //! Load that can tell whether anything was lost: each request carries an id of its own, and its answer
 //! must hold that id.
 
-use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use bytes::Bytes;
 use http::Method;
+use http_body::{Body, Frame};
+use http_body_util::StreamBody;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::{Answer, Origin};
+use super::tally::{ID_HEADER, Tally};
+use super::{Answer, LoadReport, Origin};
 
-/// Header that carries a request's id, and that an answer may give it back in.
-const ID_HEADER: &str = "x-request-id";
-/// How many failures a report spells out.
-const FAILURES_TOLD: usize = 20;
+/// What a body of zeros is sent in.
+const CHUNK_BYTES: usize = 64 << 10;
 
 /// What to send.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -33,6 +35,8 @@ pub struct LoadPlan {
     pub path: String,
     /// Body. `{id}` stands for the request's id.
     pub body: String,
+    /// Sends so many zero bytes instead of `body`, made as they are sent; 0 for `body`.
+    pub body_bytes: usize,
     /// Requests at the same time, each over a connection that is kept.
     pub concurrency: usize,
     /// Ends after so many requests; 0 for no such end.
@@ -51,50 +55,12 @@ impl Default for LoadPlan {
             method: "GET".into(),
             path: "/?id={id}".into(),
             body: String::new(),
+            body_bytes: 0,
             concurrency: 10,
             requests: 0,
             seconds: 0.0,
             expects_id: true,
         }
-    }
-}
-
-/// What came back.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct LoadReport {
-    /// Requests that were sent.
-    pub sent: usize,
-    /// Those that were answered with 200 and their own id.
-    pub good: usize,
-    /// Answers by status.
-    pub statuses: BTreeMap<u16, usize>,
-    /// Bodies of good answers, with the id taken out, and how often each came.
-    pub bodies: BTreeMap<String, usize>,
-    /// The first failures, in words.
-    pub failures: Vec<String>,
-    /// Time from sending to the answer's end, in milliseconds: the middle, and what 99 % stay under.
-    pub p50_milliseconds: f64,
-    /// See [`Self::p50_milliseconds`].
-    pub p99_milliseconds: f64,
-}
-
-impl LoadReport {
-    /// Fails unless every request was answered with its own id.
-    ///
-    /// # Errors
-    /// Something was lost; says what.
-    pub fn none_lost(&self) -> Result<()> {
-        ensure!(self.sent > 0, "no request was sent, so nothing is proven");
-        ensure!(
-            self.good == self.sent,
-            "{} of {} requests were lost; statuses {:?}; {}",
-            self.sent - self.good,
-            self.sent,
-            self.statuses,
-            self.failures.join("; ")
-        );
-        Ok(())
     }
 }
 
@@ -157,7 +123,7 @@ async fn send_all(
     let run = hex::encode(rand::random::<[u8; 4]>());
     let end = (plan.seconds > 0.0).then(|| Instant::now() + Duration::from_secs_f64(plan.seconds));
     let plan = Arc::new(plan);
-    let tally = Arc::new(Mutex::new(Tally::default()));
+    let tally = Arc::new(Mutex::new(Tally::new(plan.expects_id)));
     let mut workers = JoinSet::new();
     for _ in 0..plan.concurrency.max(1) {
         let (origin, plan, run) = (origin.clone(), plan.clone(), run.clone());
@@ -171,10 +137,7 @@ async fn send_all(
                 let id = format!("{run}-{number}");
                 let started = Instant::now();
                 let answer = send_one(&origin, &plan, &id).await;
-                tally
-                    .lock()
-                    .await
-                    .add(&plan, &id, answer, started.elapsed());
+                tally.lock().await.add(&id, answer, started.elapsed());
             }
         });
     }
@@ -190,71 +153,22 @@ async fn send_one(origin: &Origin, plan: &LoadPlan, id: &str) -> Result<Answer> 
     let mut request = origin
         .request(method, &plan.host, &plan.path.replace("{id}", id))
         .header(ID_HEADER, id);
-    if !plan.body.is_empty() {
+    if plan.body_bytes > 0 {
+        request = request.stream(zeros(plan.body_bytes));
+    } else if !plan.body.is_empty() {
         request = request.body(plan.body.replace("{id}", id));
     }
     request.send().await
 }
 
-#[derive(Default)]
-struct Tally {
-    report: LoadReport,
-    milliseconds: Vec<f64>,
-}
-
-impl Tally {
-    fn add(&mut self, plan: &LoadPlan, id: &str, answer: Result<Answer>, time: Duration) {
-        self.report.sent += 1;
-        self.milliseconds.push(time.as_secs_f64() * 1000.0);
-        let answer = match answer {
-            Ok(answer) => answer,
-            Err(error) => return self.fail(format!("{id}: {error:#}")),
-        };
-        *self
-            .report
-            .statuses
-            .entry(answer.status.as_u16())
-            .or_default() += 1;
-        let text = answer.text();
-        if answer.status != http::StatusCode::OK {
-            let said: String = text.chars().take(200).collect();
-            return self.fail(format!("{id}: {} {said}", answer.status));
-        }
-        if plan.expects_id && !text.contains(id) && answer.header(ID_HEADER) != id {
-            let said: String = text.chars().take(200).collect();
-            return self.fail(format!("{id}: the answer is not its own: {said}"));
-        }
-        self.report.good += 1;
-        *self
-            .report
-            .bodies
-            .entry(text.replace(id, "{id}"))
-            .or_default() += 1;
-    }
-
-    fn fail(&mut self, failure: String) {
-        if self.report.failures.len() < FAILURES_TOLD {
-            self.report.failures.push(failure);
-        }
-    }
-
-    fn report(&mut self) -> LoadReport {
-        self.milliseconds.sort_by(f64::total_cmp);
-        self.report.p50_milliseconds = percentile(&self.milliseconds, 0.5);
-        self.report.p99_milliseconds = percentile(&self.milliseconds, 0.99);
-        self.report.clone()
-    }
-}
-
-/// The value that the share `rank` of the sorted `values` does not exceed; 0 for none.
-fn percentile(values: &[f64], rank: f64) -> f64 {
-    #[allow(
-        clippy::cast_possible_truncation,
-        clippy::cast_precision_loss,
-        clippy::cast_sign_loss
-    )]
-    let index = (values.len() as f64 * rank).ceil() as usize;
-    values.get(index.saturating_sub(1)).copied().unwrap_or(0.0)
+/// A body of zero bytes that holds one chunk in memory, however long it is.
+fn zeros(bytes: usize) -> impl Body<Data = Bytes, Error = Infallible> + Send + Sync {
+    let chunk = Bytes::from_static(&[0; CHUNK_BYTES]);
+    let sizes = (0..bytes.div_ceil(CHUNK_BYTES)).map(move |index| {
+        let left = bytes - index * CHUNK_BYTES;
+        Ok(Frame::data(chunk.slice(..left.min(CHUNK_BYTES))))
+    });
+    StreamBody::new(futures::stream::iter(sizes))
 }
 
 #[cfg(test)]

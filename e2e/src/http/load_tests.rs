@@ -1,5 +1,6 @@
 //! The load against a server that is not always right.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 
 use bytes::Bytes;
@@ -119,10 +120,10 @@ async fn load_without_an_end_goes_on_until_it_is_stopped() {
     assert!(report.sent >= 96, "{}", report.sent);
 }
 
-#[test]
-fn percentiles_are_values_that_occurred() {
-    let values: Vec<f64> = (1..=100).map(f64::from).collect();
-    assert!((percentile(&values, 0.5) - 50.0).abs() < f64::EPSILON);
-    assert!((percentile(&values, 0.99) - 99.0).abs() < f64::EPSILON);
-    assert!(percentile(&[], 0.5).abs() < f64::EPSILON);
+#[tokio::test]
+async fn a_body_of_zeros_has_its_length() {
+    for bytes in [1, CHUNK_BYTES, CHUNK_BYTES + 1, 5 * CHUNK_BYTES] {
+        let body = http_body_util::BodyExt::collect(zeros(bytes)).await;
+        assert_eq!(body.expect("zeros").to_bytes().len(), bytes);
+    }
 }

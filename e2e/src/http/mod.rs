@@ -1,7 +1,10 @@
 //! The stories' own HTTP client, and the load that they put on functions.
 
+mod held;
 mod load;
+mod open_loop;
 mod resolve;
+mod tally;
 
 use std::time::Duration;
 
@@ -15,8 +18,11 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 
-pub use load::{LoadPlan, LoadReport, RunningLoad, run_load};
+pub use held::Held;
+pub use load::{LoadPlan, RunningLoad, run_load};
+pub use open_loop::{Bin, OpenReport, Phase, Schedule};
 use resolve::Resolver;
+pub use tally::{Failure, LoadReport};
 
 /// Error of a body that a story sends.
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;

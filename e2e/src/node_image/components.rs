@@ -112,7 +112,10 @@ fn library_folder(debian: &Path) -> Result<PathBuf> {
 }
 
 /// Paths of the shared libraries of `programs`, as the loader finds them inside `debian`.
-async fn libraries(debian: &Path, programs: &BTreeSet<String>) -> Result<BTreeSet<String>> {
+///
+/// # Errors
+/// A program is not there.
+pub async fn libraries(debian: &Path, programs: &BTreeSet<String>) -> Result<BTreeSet<String>> {
     let list = Command::new("chroot").arg(debian).arg("ldd");
     let list = list
         .args(programs.iter().map(|path| format!("/{path}")))

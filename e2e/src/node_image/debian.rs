@@ -22,19 +22,27 @@ const UNUSED: [&str; 5] = [
     "usr/share/locale",
 ];
 
-/// A root file system with [`PACKAGES`], kept in the cache. It runs in namespaces of its own, so that
-/// an interrupted run leaves no process and no mount behind.
+/// A root file system with [`PACKAGES`], kept in the cache.
+///
+/// # Errors
+/// As [`root_with`].
+pub async fn root(cache: &Cache) -> Result<PathBuf> {
+    root_with(cache, "debian-root", PACKAGES).await
+}
+
+/// A root file system with these packages, kept in the cache as `name`. It is made in namespaces of its
+/// own, so that an interrupted run leaves no process and no mount behind.
 ///
 /// # Errors
 /// debootstrap is not there, or cannot reach Debian's mirror.
-pub async fn root(cache: &Cache) -> Result<PathBuf> {
-    let key = Key::default().part(versions::DEBIAN).part(PACKAGES);
+pub async fn root_with(cache: &Cache, name: &str, packages: &str) -> Result<PathBuf> {
+    let key = Key::default().part(versions::DEBIAN).part(packages);
     let entry = cache
-        .entry("debian-root", key, async |directory| {
+        .entry(name, key, async |directory| {
             let root = directory.join("root");
             isolated()
                 .args(["debootstrap", "--variant=minbase"])
-                .arg(format!("--include={PACKAGES}"))
+                .arg(format!("--include={packages}"))
                 .arg(versions::DEBIAN)
                 .arg(&root)
                 .run()

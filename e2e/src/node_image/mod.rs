@@ -2,7 +2,7 @@
 //! package registries alone.
 
 mod components;
-mod debian;
+pub mod debian;
 mod root;
 mod store;
 
@@ -16,6 +16,8 @@ use crate::cache::{Cache, Key};
 use crate::process::Command;
 use crate::tools;
 use crate::versions;
+
+pub use components::libraries;
 
 /// How long to ask the image registry before building instead.
 const PROBE_DEADLINE: Duration = Duration::from_secs(15);

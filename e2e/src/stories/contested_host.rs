@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use futures::FutureExt;
-use k8s_openapi::api::core::v1::Pod;
 use serde_json::{Value, json};
 
-use crate::context::Context;
-use crate::settings::SYSTEM_NAMESPACE;
+use crate::context::{Context, address};
 use crate::story::Story;
 use crate::wait::wait_until;
 
@@ -37,29 +35,14 @@ async fn tell(context: Context) -> Result<()> {
     let (reason, sentence) = other.condition("claim", "Routed", "False", SOON).await?;
     ensure!(reason == "HostTaken", "{reason}: {sentence}");
     println!("    {sentence}");
-    for gateway in gateways(&context).await? {
-        answers_older(&context, &gateway).await?;
+    for gateway in context.gateway_pods().await? {
+        answers_older(&context, &address(&gateway)?).await?;
     }
     other.ungranted(&image).await
 }
 
 fn spec(who: &str) -> Value {
     json!({ "route": { "hosts": [HOST] }, "env": [{ "name": "WHO", "value": who }] })
-}
-
-async fn gateways(context: &Context) -> Result<Vec<String>> {
-    let system = context.in_namespace(SYSTEM_NAMESPACE);
-    let pods = system
-        .list::<Pod>("app.kubernetes.io/component=gateway")
-        .await?;
-    let addresses = pods
-        .iter()
-        .filter(|pod| pod.metadata.deletion_timestamp.is_none());
-    let addresses = addresses.map(|pod| {
-        let status = pod.status.as_ref().context("a pod's status")?;
-        status.pod_ip.clone().context("a gateway's address")
-    });
-    addresses.collect()
 }
 
 async fn answers_older(context: &Context, gateway: &str) -> Result<()> {

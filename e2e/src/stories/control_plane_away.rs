@@ -6,12 +6,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use futures::FutureExt;
 use k8s_openapi::api::core::v1::Pod;
-use kube::ResourceExt;
 use serde_json::json;
+use wasmfn_crds::names::OPERATOR_COMPONENT;
 use wasmfn_crds::{ConditionType, WasmFunction};
 
 use crate::context::Context;
-use crate::settings::SYSTEM_NAMESPACE;
 use crate::story::{Need, Story};
 use crate::wait::wait_until;
 
@@ -25,7 +24,6 @@ pub const STORY: Story = Story {
 const API_SERVER_AWAY: Duration = Duration::from_secs(30);
 const POD_START: Duration = Duration::from_secs(120);
 const RUNTIME: &str = "app.kubernetes.io/component=runtime";
-const OPERATOR: &str = "app.kubernetes.io/component=operator";
 
 async fn tell(context: Context) -> Result<()> {
     let image = context.push_guest("answer", "away:v1").await?;
@@ -50,16 +48,11 @@ async fn tell(context: Context) -> Result<()> {
     becomes_as_before(&context, &before).await?;
 
     let pods = context.list::<Pod>(RUNTIME).await?;
-    let pod = pods.first().context("a runtime pod")?.name_any();
-    let node = pods[0]
-        .spec
-        .clone()
-        .and_then(|spec| spec.node_name)
-        .context("a node")?;
+    let pod = pods.first().context("a runtime pod")?;
     let nodes = context.nodes()?;
     nodes.remove_api_server().await?;
     api_server_is_away(&context).await?;
-    let told = container_restarts(&context, &pod, &node).await;
+    let told = container_restarts(&context, pod).await;
     nodes.restore(|| context.cluster.kubectl()).await?;
     told?;
     wait_until("the one restart is counted", POD_START, || async {
@@ -72,39 +65,9 @@ async fn tell(context: Context) -> Result<()> {
 }
 
 async fn operators_killed(context: &Context) -> Result<()> {
-    let system = context.in_namespace(SYSTEM_NAMESPACE);
-    let before = system.pod_restarts(OPERATOR).await?;
-    let kill = [
-        "delete",
-        "pods",
-        "--selector",
-        OPERATOR,
-        "--force",
-        "--grace-period=0",
-    ];
-    system.kubectl().args(kill).run().await?;
-    wait_until(
-        "both operator pods are new and ready",
-        POD_START,
-        async || {
-            let pods = system.list::<Pod>(OPERATOR).await?;
-            let fresh = pods.iter().filter(|pod| {
-                let uid = pod.uid().unwrap_or_default();
-                !before.contains_key(&uid) && is_ready(pod)
-            });
-            Ok((fresh.count() >= before.len()).then_some(()))
-        },
-    )
-    .await
-}
-
-fn is_ready(pod: &Pod) -> bool {
-    let conditions = pod
-        .status
-        .as_ref()
-        .and_then(|status| status.conditions.as_ref());
-    let mut conditions = conditions.into_iter().flatten();
-    conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
+    let before = context.operator_pods().await?;
+    context.kill_operators().await?;
+    context.replaced(OPERATOR_COMPONENT, &before).await
 }
 
 async fn api_server_is_away(context: &Context) -> Result<()> {
@@ -118,30 +81,10 @@ async fn api_server_is_away(context: &Context) -> Result<()> {
 
 /// A container that restarts loses what it held, so the traffic starts once it answers again, while
 /// the API server is still away.
-async fn container_restarts(context: &Context, pod: &str, node: &str) -> Result<()> {
+async fn container_restarts(context: &Context, pod: &Pod) -> Result<()> {
     let started = Instant::now();
-    let nodes = context.nodes()?;
-    let node = nodes
-        .all()
-        .into_iter()
-        .find(|one| one.name() == node)
-        .context("the pod's node")?;
-    node.kill_container(pod, "runtime").await?;
-    wait_until(
-        "the restarted container answers",
-        API_SERVER_AWAY,
-        async || {
-            let answer = context.get("hello", "/version").await?;
-            ensure!(
-                answer.status.is_success(),
-                "{} {}",
-                answer.status,
-                answer.text()
-            );
-            Ok(Some(()))
-        },
-    )
-    .await?;
+    context.kill_container(pod, "runtime").await?;
+    context.answers("hello", "answer", API_SERVER_AWAY).await?;
     println!(
         "    container restarted without API server, answers after {:.1?}",
         started.elapsed()

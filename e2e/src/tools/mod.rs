@@ -1,5 +1,7 @@
-//! The programs that the cluster is made and driven with, each built once from the Go module proxy.
+//! The programs that the cluster is made and driven with, each built once from the Go module proxy; one
+//! that benchmarks use, from crates.io.
 
+mod crates;
 mod go;
 mod kubernetes;
 
@@ -11,6 +13,7 @@ use crate::cache::Cache;
 use crate::process::Command;
 use crate::versions;
 
+pub use crates::oha;
 pub use go::{build, module_directory, program};
 pub use kubernetes::{build as build_kubernetes, expected_images, pause_program};
 

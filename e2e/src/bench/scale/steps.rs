@@ -1,0 +1,173 @@
+//! Steps of load: the time from a change to the write of the right `spec.replicas`.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use k8s_openapi::api::core::v1::Node;
+use kube::Api;
+use kube::api::ListParams;
+use serde_json::json;
+
+use super::Rows;
+use super::timeline::Timeline;
+use crate::bench::distribution::Distribution;
+use crate::context::{Observed, Replicas};
+use crate::http::{LoadPlan, run_load};
+
+/// The steps, in percent of the load before.
+const STEPS_PERCENT: [usize; 4] = [120, 150, 250, 1000];
+/// Requests in flight before a step, and those that a pod is meant to carry: one pod is full.
+const BASE: usize = 10;
+/// A function may have so many pods: the largest step needs ten.
+const PODS_MOST: i32 = 12;
+/// Longest wait for the right replicas; what takes longer is told as missing.
+const RIGHT_DEADLINE: Duration = Duration::from_secs(30);
+/// Longest wait for one pod alone, before the next sample.
+const SETTLED_DEADLINE: Duration = Duration::from_secs(180);
+/// How long computing guests compute: as long as the right replicas are waited for.
+const BURN_MILLISECONDS: u64 = 30_000;
+/// The base load of computing guests is there before the step comes.
+const BURN_BEFORE: Duration = Duration::from_secs(2);
+/// Computing guests that one pod carries for each of its cores, as the design says.
+const GUESTS_A_CORE: usize = 2;
+
+impl Rows<'_> {
+    /// The load is exact: each request stays until it is let go.
+    pub(super) async fn blocking_steps(&self) -> Result<()> {
+        self.deploy_stepped("blocking", BASE).await?;
+        let replicas = self.context.observe_replicas("blocking").await?;
+        let mut timeline = Timeline::begin("steps", "requests in flight");
+        println!("{}", Distribution::head());
+        for percent in STEPS_PERCENT {
+            let mut times = Vec::new();
+            for _ in 0..self.options.samples {
+                settled(&replicas).await?;
+                timeline.load_is(number(BASE));
+                let mut held = self.context.hold("blocking", BASE);
+                self.context
+                    .begun("blocking", &held, RIGHT_DEADLINE)
+                    .await?;
+                let after = BASE * percent / 100;
+                let step = Instant::now();
+                timeline.load_is(number(after));
+                held.join(self.context.hold("blocking", after - BASE));
+                times.extend(right(&replicas, step, after.div_ceil(BASE)).await);
+                timeline.load_is(0.0);
+                held.release().await?.none_lost()?;
+            }
+            self.print_step(percent, times);
+        }
+        timeline.add_replicas(&replicas);
+        timeline.write(&self.options.output())?;
+        self.context.delete("wasmfunction", "blocking").await
+    }
+
+    /// As many guests compute as one pod's cores carry, and then more.
+    pub(super) async fn computing_steps(&self) -> Result<()> {
+        let base = self.cores().await? * GUESTS_A_CORE;
+        self.deploy_stepped("computing", 10_000).await?;
+        let replicas = self.context.observe_replicas("computing").await?;
+        let mut timeline = Timeline::begin("cpu-steps", "computing guests");
+        println!("{}", Distribution::head());
+        for percent in STEPS_PERCENT {
+            let mut times = Vec::new();
+            for _ in 0..self.options.samples {
+                settled(&replicas).await?;
+                timeline.load_is(number(base));
+                let before = self.burn(base);
+                tokio::time::sleep(BURN_BEFORE).await;
+                let after = (base * percent).div_ceil(100);
+                let step = Instant::now();
+                timeline.load_is(number(after));
+                let more = self.burn(after - base);
+                times.extend(right(&replicas, step, after.div_ceil(base)).await);
+                timeline.load_is(0.0);
+                // They are not waited for: a client that goes ends its guest.
+                drop((before, more));
+            }
+            self.print_step(percent, times);
+        }
+        timeline.add_replicas(&replicas);
+        timeline.write(&self.options.output())?;
+        self.context.delete("wasmfunction", "computing").await
+    }
+
+    /// Its pods ask for little CPU, so that ten of them leave the control plane its own.
+    async fn deploy_stepped(&self, name: &str, target_concurrency: usize) -> Result<()> {
+        let scaling = json!({
+            "minReplicas": 1,
+            "maxReplicas": PODS_MOST,
+            "targetConcurrency": target_concurrency,
+            "scaleDownWindowSeconds": 1,
+        });
+        let requests = json!({ "cpu": "10m", "memory": "64Mi" });
+        let spec = json!({
+            "placement": "Dedicated",
+            "scaling": scaling,
+            "limits": { "cpuMillisecondsPerRequest": 60_000, "timeoutSeconds": 300 },
+            "template": { "resources": { "requests": requests } },
+        });
+        self.context.deploy(name, &self.guest, &spec).await
+    }
+
+    fn burn(&self, guests: usize) -> tokio::task::JoinSet<()> {
+        let plan = LoadPlan {
+            path: format!("/burn?milliseconds={BURN_MILLISECONDS}"),
+            concurrency: guests,
+            requests: guests,
+            ..self.context.load_on("computing")
+        };
+        let mut burning = tokio::task::JoinSet::new();
+        burning.spawn(async move {
+            let _ = run_load(plan).await;
+        });
+        burning
+    }
+
+    /// Cores that a pod without a limit sees.
+    async fn cores(&self) -> Result<usize> {
+        let nodes: Api<Node> = Api::all(self.context.client.clone());
+        let nodes = nodes.list(&ListParams::default()).await?;
+        let cores = nodes.items.iter().filter_map(|node| {
+            let capacity = node.status.as_ref()?.capacity.as_ref()?;
+            capacity.get("cpu")?.0.parse().ok()
+        });
+        let cores = cores.min().unwrap_or(0);
+        ensure!(cores > 0, "no node says how many cores it has");
+        Ok(cores)
+    }
+
+    fn print_step(&self, percent: usize, times: Vec<Duration>) {
+        let missing = self.options.samples - times.len();
+        let name = format!("{BASE} x {percent} % to right replicas");
+        println!("{}", Distribution::of(times).row(&name));
+        if missing > 0 {
+            println!("    {missing} not right within {RIGHT_DEADLINE:.0?}");
+        }
+    }
+}
+
+/// One pod is asked for and ready.
+async fn settled(replicas: &Observed<Replicas>) -> Result<()> {
+    let alone = Replicas {
+        desired: 1,
+        ready: 1,
+    };
+    let now = Instant::now();
+    replicas
+        .until(now, "one pod is left", SETTLED_DEADLINE, |seen| {
+            *seen == alone
+        })
+        .await?;
+    Ok(())
+}
+
+/// Time to the right replicas; none where they do not come in time.
+async fn right(replicas: &Observed<Replicas>, step: Instant, count: usize) -> Option<Duration> {
+    let count = i32::try_from(count).ok()?;
+    replicas.asked_for(step, count, RIGHT_DEADLINE).await.ok()
+}
+
+fn number(count: usize) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX))
+}
