@@ -1,0 +1,99 @@
+//! What is compared.
+
+use bytes::Bytes;
+
+use super::{guests::Guest, ours};
+
+/// Size of the body that is echoed.
+const ECHO_BYTES: usize = 1 << 20;
+
+/// A server.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Peer {
+    /// This runtime, with its default limits.
+    Ours,
+    /// A native axum server.
+    Native,
+    /// `wasmtime serve` with its defaults.
+    WasmtimeServe,
+}
+
+impl Peer {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Ours => "wasmfn",
+            Self::Native => "axum",
+            Self::WasmtimeServe => "wasmtime serve",
+        }
+    }
+}
+
+/// One comparison.
+#[derive(Clone, Debug)]
+pub(super) struct Case {
+    pub(super) guest: Guest,
+    /// Functions that are asked in turn, each with a module of its own.
+    pub(super) functions: usize,
+    /// Requests at the same time.
+    pub(super) concurrency: usize,
+}
+
+/// All comparisons.
+pub(super) fn all() -> Vec<Case> {
+    let case = |guest, functions, concurrency| Case {
+        guest,
+        functions,
+        concurrency,
+    };
+    vec![
+        case(Guest::Hello, 1, 1),
+        case(Guest::Hello, 1, 32),
+        case(Guest::Hello, 1, 512),
+        case(Guest::HelloLargeStack, 1, 32),
+        case(Guest::Echo, 1, 32),
+        case(Guest::Hello, 100, 32),
+        case(Guest::Hello, 1000, 32),
+        case(Guest::Hello, 5000, 32),
+    ]
+}
+
+impl Case {
+    pub(super) fn name(&self) -> String {
+        format!(
+            "{}, {} function{}, {} at a time",
+            self.guest.name(),
+            self.functions,
+            if self.functions == 1 { "" } else { "s" },
+            self.concurrency
+        )
+    }
+
+    /// Who takes part: with several functions, nobody else does.
+    pub(super) fn peers(&self) -> Vec<Peer> {
+        if self.functions == 1 {
+            vec![Peer::Ours, Peer::Native, Peer::WasmtimeServe]
+        } else {
+            vec![Peer::Ours]
+        }
+    }
+
+    /// A request to the function of this number, as it goes over the wire.
+    pub(super) fn request(&self, function: usize) -> Bytes {
+        let (method, path, body) = match self.guest {
+            Guest::Hello | Guest::HelloLargeStack => ("GET", "/", Vec::new()),
+            Guest::Echo => ("POST", "/echo", vec![b'a'; ECHO_BYTES]),
+        };
+        let mut request = format!(
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\nwasmfn-token: {}\r\nwasmfn-function: {}\r\n",
+            ours::TOKEN,
+            ours::name(function),
+        );
+        if !body.is_empty() {
+            request += &format!("content-length: {}\r\n", body.len());
+        }
+        request += "\r\n";
+        let mut bytes = request.into_bytes();
+        bytes.extend(body);
+        bytes.into()
+    }
+}
