@@ -36,6 +36,10 @@ pub struct Run {
     #[arg(long, default_value_t = 3000)]
     pub port: u16,
 
+    /// Serve WASI 0.3 services too, as a cluster does whose chart has `runtime.wasi03`
+    #[arg(long = "wasi-03")]
+    pub wasi_03: bool,
+
     /// An environment variable of the function, over what the file says; can be repeated
     #[arg(long = "env", value_name = "NAME=VALUE", value_parser = pair)]
     pub env: Vec<(String, String)>,

@@ -7,8 +7,24 @@ use std::process::Stdio;
 use serde::Deserialize;
 use tokio::process::Command;
 
-/// The target that guests are built for.
-const TARGET: &str = "wasm32-wasip2";
+/// What guests are built for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Target {
+    /// Components.
+    Component,
+    /// WASI preview 1 commands.
+    Command,
+}
+
+impl Target {
+    /// Rust's name for it.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Component => "wasm32-wasip2",
+            Self::Command => "wasm32-wasip1",
+        }
+    }
+}
 
 /// Why a guest could not be built.
 #[derive(Debug, thiserror::Error)]
@@ -17,8 +33,13 @@ pub enum BuildError {
     #[error("cargo cannot be started; install Rust from https://rustup.rs")]
     NoCargo(#[source] io::Error),
     /// The standard library for the target is not there.
-    #[error("the Rust target {TARGET} is not installed; run `rustup target add {TARGET}` in {}", .0.display())]
-    NoTarget(PathBuf),
+    #[error("the Rust target {target} is not installed; run `rustup target add {target}` in {}", .folder.display(), target = .target.as_str())]
+    NoTarget {
+        /// The target.
+        target: Target,
+        /// The package's folder.
+        folder: PathBuf,
+    },
     /// Cargo said why above.
     #[error("cargo could not build {}; see its messages above", .0.display())]
     Failed(PathBuf),
@@ -47,9 +68,9 @@ fn list(paths: &[PathBuf]) -> String {
 ///
 /// # Errors
 /// [`BuildError`].
-pub async fn build(folder: &Path) -> Result<PathBuf, BuildError> {
+pub async fn build(folder: &Path, target: Target) -> Result<PathBuf, BuildError> {
     let output = Command::new("cargo")
-        .args(["build", "--release", "--target", TARGET])
+        .args(["build", "--release", "--target", target.as_str()])
         .arg("--message-format=json-render-diagnostics")
         .current_dir(folder)
         .stdin(Stdio::null())
@@ -60,8 +81,11 @@ pub async fn build(folder: &Path) -> Result<PathBuf, BuildError> {
         .await
         .map_err(BuildError::NoCargo)?;
     if !output.status.success() {
-        return Err(match has_target(folder).await {
-            Some(false) => BuildError::NoTarget(folder.to_owned()),
+        return Err(match has_target(folder, target).await {
+            Some(false) => BuildError::NoTarget {
+                target,
+                folder: folder.to_owned(),
+            },
             _ => BuildError::Failed(folder.to_owned()),
         });
     }
@@ -69,9 +93,9 @@ pub async fn build(folder: &Path) -> Result<PathBuf, BuildError> {
 }
 
 /// Whether the toolchain of `folder` has the target; none where it does not say.
-async fn has_target(folder: &Path) -> Option<bool> {
+async fn has_target(folder: &Path, target: Target) -> Option<bool> {
     let output = Command::new("rustc")
-        .args(["--print", "target-libdir", "--target", TARGET])
+        .args(["--print", "target-libdir", "--target", target.as_str()])
         .current_dir(folder)
         .stdin(Stdio::null())
         .output()
@@ -153,7 +177,7 @@ mod tests {
     async fn a_package_that_does_not_build_says_so() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("Cargo.toml"), "[package]").unwrap();
-        let error = build(folder.path()).await.unwrap_err();
+        let error = build(folder.path(), Target::Component).await.unwrap_err();
         assert!(matches!(error, BuildError::Failed(_)), "{error}");
     }
 }

@@ -13,7 +13,7 @@ use wasmfn_runtime::compile::Program;
 use wasmfn_runtime::local::{self, Local, LocalError, MODULE_MAX_BYTES, Module, Options};
 
 use crate::arguments::Run;
-use crate::build::{self, BuildError};
+use crate::build::{self, BuildError, Target};
 use crate::function_file::{self, FunctionFileError};
 use crate::pull::{PullError, pull};
 use crate::request_line::request_line;
@@ -93,7 +93,12 @@ pub async fn run(
 pub async fn start(arguments: &Run, compiler: Program) -> Result<Local, RunError> {
     let subject = Subject::find(&arguments.subject)?;
     let function = settings(arguments, &subject)?;
-    let bytes = module(&subject).await?;
+    // A command is what the settings say it is; cargo has to know before there are any bytes.
+    let target = match function.spec.command {
+        Some(_) => Target::Command,
+        None => Target::Component,
+    };
+    let bytes = module(&subject, target).await?;
     let name = subject.function_name();
     let (count, began) = (bytes.len(), Instant::now());
     let options = Options {
@@ -101,6 +106,7 @@ pub async fn start(arguments: &Run, compiler: Program) -> Result<Local, RunError
         module: Module::Bytes(bytes),
         port: arguments.port,
         references_folder: None,
+        serves_wasi_0_3: arguments.wasi_03,
         compiler,
         observer: Some(Arc::new(|request| println!("{}", request_line(request)))),
     };
@@ -148,11 +154,11 @@ fn settings(arguments: &Run, subject: &Subject) -> Result<WasmFunction, RunError
     )?)
 }
 
-async fn module(subject: &Subject) -> Result<Bytes, RunError> {
+async fn module(subject: &Subject, target: Target) -> Result<Bytes, RunError> {
     let path = match subject {
         Subject::Folder(folder) => {
             println!("building {}", folder.display());
-            build::build(folder).await?
+            build::build(folder, target).await?
         }
         Subject::File(path) => path.clone(),
         Subject::Image(image) => {

@@ -15,6 +15,10 @@ fn example() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/hello")
 }
 
+fn command_example() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/json-rust")
+}
+
 fn arguments(subject: &Path, more: &[&str]) -> Run {
     let mut words = vec!["wasmfn", "run", subject.to_str().expect("the path is text")];
     words.extend(more);
@@ -27,8 +31,15 @@ fn compiler() -> Program {
 }
 
 async fn get(address: SocketAddr, path: &str) -> String {
+    ask(address, &format!("GET {path}"), "").await
+}
+
+async fn ask(address: SocketAddr, line: &str, body: &str) -> String {
     let mut stream = TcpStream::connect(address).await.expect("it listens");
-    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    let length = body.len();
+    let request = format!(
+        "{line} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+    );
     stream
         .write_all(request.as_bytes())
         .await
@@ -57,6 +68,19 @@ async fn the_example_is_built_and_served() {
     let answer = get(local.address(), "/reader").await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     assert!(answer.contains("Hello, reader!"), "{answer}");
+    local.close(Duration::from_secs(1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_is_built_and_served_under_its_contract() {
+    let local = run::start(&arguments(&command_example(), &["--port", "0"]), compiler())
+        .await
+        .unwrap();
+    let cart = r#"{"cart": {"lines": [{"id": "1", "quantity": 12}]}}"#;
+    let answer = ask(local.address(), "POST /", cart).await;
+    assert!(answer.contains("15 % off for 12 pieces"), "{answer}");
+    let refused = get(local.address(), "/").await;
+    assert!(refused.contains("BadRequest"), "{refused}");
     local.close(Duration::from_secs(1)).await;
 }
 

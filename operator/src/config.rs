@@ -150,6 +150,9 @@ pub struct RuntimeSettings {
     /// Largest module, in bytes.
     #[serde(default = "module_max_bytes")]
     pub module_max_bytes: u64,
+    /// Whether WASI 0.3 services are served.
+    #[serde(default)]
+    pub wasi03: bool,
     /// `RUST_LOG` of the pods.
     #[serde(default = "log_filter")]
     pub log_filter: String,

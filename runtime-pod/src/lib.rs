@@ -11,8 +11,9 @@ mod budget;
 mod cgroup;
 mod changes;
 pub mod code;
+pub mod command;
 pub mod compile;
-mod detect;
+pub mod detect;
 #[cfg(feature = "pod")]
 mod drain;
 pub mod engine;
@@ -34,6 +35,7 @@ pub mod runtime;
 mod samples;
 pub mod sandbox;
 pub mod serve;
+mod service;
 pub mod siblings;
 pub mod source;
 mod store;

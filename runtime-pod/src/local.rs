@@ -69,6 +69,8 @@ pub struct Options {
     pub references_folder: Option<PathBuf>,
     /// What compiles the module.
     pub compiler: Program,
+    /// Whether WASI 0.3 services are served.
+    pub serves_wasi_0_3: bool,
     /// Is told of each request.
     pub observer: Option<Observer>,
 }
@@ -141,6 +143,7 @@ pub async fn serve(options: Options) -> Result<Local, LocalError> {
         siblings: None,
         stores: Offers::AllInMemory,
         own_hosts: OwnHosts::default(),
+        serves_wasi_0_3: options.serves_wasi_0_3,
         observer: options.observer,
     };
     let set = BTreeMap::from([(name, Arc::new(function))]);

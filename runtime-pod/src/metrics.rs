@@ -24,7 +24,7 @@ const FIRST_BUCKET_SECONDS: f64 = 0.0005;
 const BUCKETS: u16 = 16;
 
 /// Words that requests of a function are counted under.
-const OUTCOMES: [&str; 20] = [
+const OUTCOMES: [&str; 21] = [
     "Answered",
     "BadRequest",
     "Broken",
@@ -37,6 +37,7 @@ const OUTCOMES: [&str; 20] = [
     "Leaving",
     "Loading",
     "OutOfCpu",
+    "OutOfFuel",
     "OutOfMemory",
     "RequestTooLarge",
     "ResponseTooLarge",

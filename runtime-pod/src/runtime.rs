@@ -83,6 +83,8 @@ pub struct Settings {
     pub stores: Offers,
     /// Hosts of the cluster that no function may call.
     pub own_hosts: OwnHosts,
+    /// Whether WASI 0.3 services are served.
+    pub serves_wasi_0_3: bool,
     /// Is told of each request.
     pub observer: Option<Observer>,
 }
@@ -136,7 +138,7 @@ impl Runtime {
         resolver: NameResolver,
     ) -> Result<Self, StartError> {
         let budget = Budget::new(settings.memory_budget_bytes);
-        let engines = EngineSet::new(SLOTS, Arc::clone(&budget))?;
+        let engines = EngineSet::new(SLOTS, Arc::clone(&budget), settings.serves_wasi_0_3)?;
         let (modules, store) = stores(settings.state_folder.as_deref(), settings.seal)?;
         let code = CodeCache::new(Arc::clone(&engines), store, budget.limit_bytes())?;
         let compiler = Compiler::new(settings.compiler, Arc::clone(&budget));

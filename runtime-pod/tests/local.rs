@@ -34,6 +34,7 @@ async fn serve(
 ) -> Result<Local, LocalError> {
     let seen = Arc::clone(seen);
     local::serve(Options {
+        serves_wasi_0_3: false,
         function: function(spec),
         module: Module::Bytes(bytes),
         port: 0,

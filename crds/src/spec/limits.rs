@@ -92,21 +92,24 @@ fn response_bytes() -> Quantity {
     Quantity("64Mi".to_owned())
 }
 
-/// How a WASI preview 1 command is called.
+/// How a WASI preview 1 command is called. For JSON commands the limits of `limits` that stand at
+/// their defaults are 128 kB in, 20 kB out and 10 MB of memory.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Command {
-    /// What it reads and writes; found out from the module where unset.
+    /// What it reads and writes. Where unset: what the module's custom section `wasmfn:contract`
+    /// says; else JSON if `instructions` is set; else CGI.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contract: Option<Contract>,
-    /// Most instructions of one call, counted the same on every machine.
+    /// Most instructions of one call, counted the same on every machine. 11 million where unset
+    /// for JSON; unlimited for CGI.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000_000_000_i64))]
     pub instructions: Option<i64>,
 }
 
 /// What a WASI preview 1 command reads and writes.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, PartialEq, Serialize)]
 #[allow(clippy::upper_case_acronyms)]
 pub enum Contract {
     /// RFC 3875: variables and body in, headers and body out.

@@ -62,6 +62,9 @@ use crate::status::WasmFunctionStatus;
 #[x_kube(validation = Rule::new("self.placement != 'Shared' || self.limits.timeoutSeconds <= 300")
     .message("`limits.timeoutSeconds` must be at most 300 unless `placement` is Dedicated")
     .field_path(".limits.timeoutSeconds"))]
+#[x_kube(validation = Rule::new("!has(self.reuse) || !has(self.command)")
+    .message("`reuse` must be unset where `command` is set: a command ends with its request")
+    .field_path(".reuse"))]
 #[serde(rename_all = "camelCase")]
 pub struct WasmFunctionSpec {
     /// OCI reference of the module, by tag (`registry.example.com/team/hello:v1`) or by digest

@@ -75,6 +75,16 @@ fn shared_requests_are_bounded_by_the_grace_period() {
 }
 
 #[test]
+fn commands_are_not_reused() {
+    accepts(&json!({ "reuse": {} }));
+    accepts(&json!({ "command": { "contract": "JSON", "instructions": 1_000_000 } }));
+    refuses(
+        &json!({ "reuse": {}, "command": {} }),
+        "`reuse` must be unset where `command` is set",
+    );
+}
+
+#[test]
 fn minimum_is_at_most_maximum() {
     accepts(&json!({ "scaling": { "minReplicas": 10 } }));
     refuses(

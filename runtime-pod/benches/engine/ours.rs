@@ -69,6 +69,7 @@ impl Ours {
             siblings: None,
             stores: Offers::AllInMemory,
             own_hosts: OwnHosts::default(),
+            serves_wasi_0_3: true,
             observer: None,
         };
         let set: FunctionSet = (0..functions)

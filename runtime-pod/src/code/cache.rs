@@ -14,6 +14,7 @@ use super::{
     idle::{Mapped, leaving},
 };
 use crate::{
+    command::contract::Counting,
     engine::{CompileError, EngineError, EngineSet, Module, Target},
     store::{CodeStore, Draft},
 };
@@ -56,8 +57,8 @@ impl CodeCache {
     }
 
     /// What the code of the module with `digest` is called.
-    pub(crate) fn key(&self, digest: &str) -> CodeKey {
-        CodeKey::new(digest, &self.fingerprint)
+    pub(crate) fn key(&self, digest: &str, counting: Counting) -> CodeKey {
+        CodeKey::new(digest, counting, &self.fingerprint)
     }
 
     /// Where code is kept.
@@ -69,13 +70,21 @@ impl CodeCache {
     ///
     /// # Errors
     /// If there is no room for another file.
-    pub(crate) fn draft(&self, digest: &str) -> io::Result<Draft> {
-        self.store.draft(self.key(digest))
+    pub(crate) fn draft(&self, digest: &str, counting: Counting) -> io::Result<Draft> {
+        self.store.draft(self.key(digest, counting))
+    }
+
+    /// Whether code for `target` is served at all.
+    ///
+    /// # Errors
+    /// [`CompileError`] where it is not.
+    pub(crate) fn admit(&self, target: Target) -> Result<(), CompileError> {
+        self.engines.admit(target)
     }
 
     /// The code of the module with `digest`, if it is on disk, whole and of use. Blocks.
-    pub(crate) fn find(self: &Arc<Self>, digest: &str) -> Option<Arc<Code>> {
-        let key = self.key(digest);
+    pub(crate) fn find(self: &Arc<Self>, digest: &str, counting: Counting) -> Option<Arc<Code>> {
+        let key = self.key(digest, counting);
         let module = self.map(digest, &key, None)?;
         let code = self.hold(key, module, None);
         code.stored();

@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use wasmfn_crds::ModuleKind;
 
 use super::{CodeCache, CodeFile, CodeKey, idle::Mapped};
-use crate::engine::Module;
+use crate::engine::{GuestKind, Module};
 
 /// The code cannot be mapped any more: it has to be loaded again.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -25,6 +25,7 @@ pub struct Lost;
 pub struct Code {
     digest: String,
     kind: ModuleKind,
+    guest: GuestKind,
     key: CodeKey,
     cache: Arc<CodeCache>,
     /// The file, where it is stored nowhere.
@@ -61,6 +62,7 @@ impl Code {
         let code = Self {
             digest: module.digest().to_owned(),
             kind: module.kind(),
+            guest: module.target().guest,
             key,
             cache: Arc::clone(cache),
             is_stored: AtomicBool::new(kept.is_some()),
@@ -99,6 +101,12 @@ impl Code {
     #[must_use]
     pub const fn kind(&self) -> ModuleKind {
         self.kind
+    }
+
+    /// How the module is called.
+    #[must_use]
+    pub const fn guest(&self) -> GuestKind {
+        self.guest
     }
 
     /// The module. Where it is not mapped, it is mapped now, by one for all who ask: that takes

@@ -4,6 +4,8 @@ use std::{fmt, hash::Hasher};
 
 use sha2::{Digest, Sha256};
 
+use crate::command::contract::Counting;
+
 /// Name of compiled code.
 #[derive(Clone, Copy, Eq, Hash, PartialEq)]
 pub struct CodeKey([u8; 32]);
@@ -23,12 +25,14 @@ impl fmt::Display for CodeKey {
 
 impl CodeKey {
     /// The key of what a compiler of this `fingerprint` makes of the module whose manifest has
-    /// `digest`.
+    /// `digest`, with instructions counted as `counting` says.
     #[must_use]
-    pub fn new(digest: &str, fingerprint: &Fingerprint) -> Self {
+    pub fn new(digest: &str, counting: Counting, fingerprint: &Fingerprint) -> Self {
         let mut hash = Sha256::new();
         hash.update(b"wasmfn/code/v1/");
         hash.update(fingerprint.0);
+        hash.update(counting.as_str());
+        hash.update(b"/");
         hash.update(digest.as_bytes());
         Self(hash.finalize().into())
     }
@@ -86,7 +90,11 @@ mod tests {
         let mut config = wasmtime::Config::new();
         change(&mut config);
         let engine = wasmtime::Engine::new(&config).unwrap();
-        CodeKey::new(digest, &Fingerprint::of(&engine, version))
+        CodeKey::new(
+            digest,
+            Counting::default(),
+            &Fingerprint::of(&engine, version),
+        )
     }
 
     #[test]

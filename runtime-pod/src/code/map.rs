@@ -2,14 +2,12 @@
 
 use std::os::fd::AsRawFd;
 
-use wasmtime::{Engine, Result, component::Component};
+use wasmtime::{Engine, Module, Result, component::Component};
 
 use super::CodeFile;
 
 /// Maps a component. Pages are read when they are used.
 pub(crate) fn component(engine: &Engine, code: &CodeFile) -> Result<Component> {
-    // By its descriptor: what is mapped is the very file that was checked, whatever has its name.
-    let path = format!("/proc/self/fd/{}", code.file().as_raw_fd());
     #[allow(
         unsafe_code,
         reason = "wasmtime trusts what it maps. A `CodeFile` is what a compiler that this \
@@ -20,6 +18,19 @@ pub(crate) fn component(engine: &Engine, code: &CodeFile) -> Result<Component> {
                   has another name, and wasmtime refuses it besides."
     )]
     unsafe {
-        Component::deserialize_file(engine, path)
+        Component::deserialize_file(engine, path(code))
     }
+}
+
+/// Maps a core module, in the same way.
+pub(crate) fn module(engine: &Engine, code: &CodeFile) -> Result<Module> {
+    #[allow(unsafe_code, reason = "as for components")]
+    unsafe {
+        Module::deserialize_file(engine, path(code))
+    }
+}
+
+/// By its descriptor: what is mapped is the very file that was checked, whatever has its name.
+fn path(code: &CodeFile) -> String {
+    format!("/proc/self/fd/{}", code.file().as_raw_fd())
 }

@@ -16,5 +16,5 @@ mod tests;
 pub(crate) use cache::CodeCache;
 pub use held::{Code, Lost};
 pub use key::{CodeKey, Fingerprint};
-pub(crate) use map::component;
+pub(crate) use map::{component, module};
 pub use seal::{CodeFile, Seal};

@@ -148,7 +148,7 @@ impl Seal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::Wasi;
+    use crate::engine::{GuestKind, Wasi};
     use std::path::Path;
 
     fn file(folder: &Path, bytes: &[u8]) -> File {
@@ -175,6 +175,7 @@ mod tests {
             wasi: Wasi::V0_2,
             counts_instructions: false,
             initial_end_bytes: 7,
+            guest: GuestKind::Component,
         };
         let sealed = seal
             .put(&key('a'), file(folder.path(), &code), target)

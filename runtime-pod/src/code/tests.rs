@@ -3,6 +3,7 @@ use std::{fs, io::Write, path::Path, sync::Arc};
 use super::*;
 use crate::{
     budget::Budget,
+    command::contract::Counting,
     engine::{EngineSet, Target, precompile},
     samples,
     store::CodeStore,
@@ -21,7 +22,7 @@ impl World {
     fn new() -> Self {
         let budget = Budget::new(MUCH);
         Self {
-            engines: EngineSet::new(1, Arc::clone(&budget)).unwrap(),
+            engines: EngineSet::new(1, Arc::clone(&budget), false).unwrap(),
             seal: Arc::new(Seal::of_process()),
             budget,
         }
@@ -35,7 +36,7 @@ impl World {
 
 /// Makes code of a module, and waits until it is stored.
 async fn make(cache: &Arc<CodeCache>, digest: &str, code: &[u8]) -> Arc<Code> {
-    let draft = cache.draft(digest).unwrap();
+    let draft = cache.draft(digest, Counting::default()).unwrap();
     draft.writer().unwrap().write_all(code).unwrap();
     let (told, stored) = tokio::sync::oneshot::channel::<()>();
     let code = cache.take_made(digest, draft, target(), told).unwrap();
@@ -44,7 +45,7 @@ async fn make(cache: &Arc<CodeCache>, digest: &str, code: &[u8]) -> Arc<Code> {
 }
 
 fn target() -> Target {
-    Target::of(&samples::handler()).unwrap()
+    Target::of(&samples::handler(), Counting::default()).unwrap()
 }
 
 fn compiled() -> Vec<u8> {
@@ -83,8 +84,8 @@ async fn a_restarted_process_finds_what_was_made_before() {
     let (world, folder) = (World::new(), tempfile::tempdir().unwrap());
     make(&world.cache(folder.path(), MUCH), "sha256:a", &compiled()).await;
     let restarted = world.cache(folder.path(), MUCH);
-    assert!(restarted.find("sha256:b").is_none());
-    let code = restarted.find("sha256:a").unwrap();
+    assert!(restarted.find("sha256:b", Counting::default()).is_none());
+    let code = restarted.find("sha256:a", Counting::default()).unwrap();
     assert_eq!(code.digest(), "sha256:a");
     code.module().unwrap();
 }
@@ -119,12 +120,12 @@ async fn what_wasmtime_refuses_is_removed() {
     let other = wasmtime::Engine::new(&other).unwrap();
     let foreign = other.precompile_component(&samples::handler()).unwrap();
     for code in [&foreign[..], b"no code at all"] {
-        let draft = cache.draft("sha256:a").unwrap();
+        let draft = cache.draft("sha256:a", Counting::default()).unwrap();
         draft.writer().unwrap().write_all(code).unwrap();
         cache.store().seal(&draft, target()).unwrap();
         assert!(cache.store().keep(&draft, target()));
         assert_eq!(files(folder.path()).len(), 1);
-        assert!(cache.find("sha256:a").is_none());
+        assert!(cache.find("sha256:a", Counting::default()).is_none());
         assert_eq!(files(folder.path()).len(), 0);
     }
 }
@@ -133,7 +134,7 @@ async fn what_wasmtime_refuses_is_removed() {
 async fn a_sibling_without_the_seal_is_not_believed() {
     let (world, folder) = (World::new(), tempfile::tempdir().unwrap());
     let cache = world.cache(folder.path(), MUCH);
-    let draft = cache.draft("sha256:a").unwrap();
+    let draft = cache.draft("sha256:a", Counting::default()).unwrap();
     draft.writer().unwrap().write_all(&compiled()).unwrap();
     assert!(cache.take_sent("sha256:a", draft).unwrap().is_none());
     assert_eq!(files(folder.path()).len(), 0);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Allowance;
-use crate::engine::{Target, Wasi};
+use crate::engine::{GuestKind, Target, Wasi};
 
 /// What a child has to do, and what it may use for it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -26,8 +26,8 @@ impl Order {
         ]
     }
 
-    /// Reads [`words`](Self::words). The clock is the parent's business, and the layout is no
-    /// matter to the compiler.
+    /// Reads [`words`](Self::words). The clock is the parent's business; layout and kind of guest
+    /// are no matter to the compiler.
     pub(super) fn from_words(words: &[String]) -> Option<Self> {
         let [memory_bytes, cpu_seconds, wasi, counts_instructions] = words else {
             return None;
@@ -46,6 +46,7 @@ impl Order {
                 },
                 counts_instructions: counts_instructions.parse().ok()?,
                 initial_end_bytes: 0,
+                guest: GuestKind::Component,
             },
         })
     }
@@ -69,6 +70,7 @@ mod tests {
                         wasi,
                         counts_instructions,
                         initial_end_bytes: 0,
+                        guest: GuestKind::Component,
                     },
                 };
                 assert_eq!(Order::from_words(&order.words()), Some(order));

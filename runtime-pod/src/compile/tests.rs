@@ -4,12 +4,13 @@ use rustix::process::{Pid, test_kill_process};
 use tempfile::TempDir;
 
 use super::*;
-use crate::engine::Wasi;
+use crate::engine::{GuestKind, Wasi};
 
 const TARGET: Target = Target {
     wasi: Wasi::V0_2,
     counts_instructions: true,
     initial_end_bytes: 0,
+    guest: GuestKind::Component,
 };
 
 /// How long a condition may take to come true.

@@ -3,23 +3,21 @@
 use std::{io, sync::Arc};
 
 use wasmfn_crds::{ModuleKind, Reason};
-use wasmtime_wasi_http::p2::bindings::ProxyPre;
+use wasmtime::InstancePre;
+use wasmtime_wasi_http::{p2::bindings::ProxyPre, p3::bindings::ServicePre};
 
 use super::{
-    Engine, EngineError, Reset, Target, imports,
+    Engine, EngineError, GuestKind, Reset, Target, Wasi, advice, core_module, imports,
     inspect::{self, Exports},
     settings::settings,
 };
 use crate::{
     budget::{Budget, Reservation},
     code::{self, CodeFile},
+    command::CommandSandbox,
     detect::{Detected, detect},
     sandbox::Sandbox,
 };
-
-/// What a WASI preview 1 command is told.
-const COMMAND: &str = "it is a WASI preview 1 command, which is not served yet; build it for \
-                       `wasm32-wasip2` as a `wasi:http/proxy` component";
 
 /// Memory of a small module that is mapped, in bytes, besides the pages of its file. Measured:
 /// 0.2 MB.
@@ -91,12 +89,17 @@ pub enum Guest {
     /// It exports `wasi:http/incoming-handler` 0.2: its own instance for each request, which gets
     /// the request and a place for the answer.
     Proxy(ProxyPre<Sandbox>),
+    /// It exports `wasi:http/handler` 0.3: its own instance for each request.
+    Service(ServicePre<Sandbox>),
+    /// It is a preview 1 command: its own instance for each request, which runs `_start`.
+    Command(InstancePre<CommandSandbox>),
 }
 
 /// A module that is compiled and linked.
 pub struct Module {
     digest: String,
     guest: Guest,
+    target: Target,
     engine: Arc<Engine>,
     memory_bytes: u64,
     _memory: Reservation,
@@ -121,7 +124,16 @@ impl Module {
     /// What it turned out to be.
     #[must_use]
     pub const fn kind(&self) -> ModuleKind {
-        ModuleKind::Component
+        match self.guest {
+            Guest::Proxy(_) | Guest::Service(_) => ModuleKind::Component,
+            Guest::Command(_) => ModuleKind::Command,
+        }
+    }
+
+    /// What its code was made for.
+    #[must_use]
+    pub const fn target(&self) -> Target {
+        self.target
     }
 
     /// How it is called.
@@ -144,19 +156,13 @@ impl Module {
     }
 }
 
-/// Refuses, before anything costly, what is no WebAssembly.
-pub(super) fn refuse_foreign(bytes: &[u8]) -> Result<(), CompileError> {
+/// Says what kind of guest some bytes are; refuses, before anything costly, what is none.
+pub(super) fn guest_kind(bytes: &[u8]) -> Result<GuestKind, CompileError> {
     let what = match detect(bytes) {
-        Detected::Component => return Ok(()),
+        Detected::Component => return Ok(GuestKind::Component),
         Detected::CoreModule => {
-            let (is_command, exports) = inspect::core_module(bytes);
-            return Err(if is_command {
-                CompileError::Unsupported(COMMAND)
-            } else {
-                CompileError::WrongExports(format!(
-                    "{exports}, and it is a core module, not a component"
-                ))
-            });
+            let contract = core_module::command(bytes)?;
+            return Ok(GuestKind::Command { contract });
         }
         Detected::NativeCode(format) => return Err(CompileError::NativeCode(format)),
         Detected::Archive(format) => format!("packed ({format}); push the module itself"),
@@ -174,7 +180,11 @@ pub(super) fn refuse_foreign(bytes: &[u8]) -> Result<(), CompileError> {
 pub(crate) fn precompile(bytes: &[u8], target: Target) -> wasmtime::Result<Vec<u8>> {
     // Without the pool of the engines that serve, which makes no difference to the code.
     let settings = settings(target.combination(Reset::Batch));
-    wasmtime::Engine::new(&settings)?.precompile_component(bytes)
+    let engine = wasmtime::Engine::new(&settings)?;
+    match detect(bytes) {
+        Detected::CoreModule => engine.precompile_module(bytes),
+        _ => engine.precompile_component(bytes),
+    }
 }
 
 /// Maps compiled code and links it; a matter of a few milliseconds at most.
@@ -184,28 +194,51 @@ pub(super) fn link(
     code: &CodeFile,
     budget: &Arc<Budget>,
 ) -> Result<Module, CompileError> {
+    let guest = match code.target().guest {
+        GuestKind::Component => component(engine, code)?,
+        GuestKind::Command { .. } => command(engine, code)?,
+    };
+    let memory_bytes = MAPPED_BYTES + code.bytes() / MAPPED_PART;
+    Ok(Module {
+        digest: digest.to_owned(),
+        guest,
+        target: code.target(),
+        engine: Arc::clone(engine),
+        memory_bytes,
+        _memory: budget.charge(memory_bytes),
+    })
+}
+
+fn component(engine: &Engine, code: &CodeFile) -> Result<Guest, CompileError> {
     let wasmtime = engine.wasmtime();
     let component = code::component(wasmtime, code).map_err(CompileError::Unmappable)?;
     match inspect::component(wasmtime, &component) {
-        Exports::Handler => {}
+        Exports::Handler | Exports::Service => {}
         Exports::Known(what) => return Err(CompileError::Unsupported(what)),
         Exports::Other(exports) => return Err(CompileError::WrongExports(exports)),
     }
-    let missing = imports::missing(wasmtime, &component);
+    let wasi = engine.combination().wasi;
+    let missing = imports::missing(wasmtime, &component, wasi);
     if !missing.is_empty() {
-        return Err(CompileError::MissingImport(inspect::list(&missing)));
+        return Err(CompileError::MissingImport(advice::with_list(&missing)));
     }
     let instance = engine
         .linker()
         .instantiate_pre(&component)
         .map_err(CompileError::Link)?;
-    let pre = ProxyPre::new(instance).map_err(CompileError::Link)?;
-    let memory_bytes = MAPPED_BYTES + code.bytes() / MAPPED_PART;
-    Ok(Module {
-        digest: digest.to_owned(),
-        guest: Guest::Proxy(pre),
-        engine: Arc::clone(engine),
-        memory_bytes,
-        _memory: budget.charge(memory_bytes),
-    })
+    match wasi {
+        Wasi::V0_2 => ProxyPre::new(instance).map(Guest::Proxy),
+        Wasi::V0_3 => ServicePre::new(instance).map(Guest::Service),
+    }
+    .map_err(CompileError::Link)
+}
+
+fn command(engine: &Engine, code: &CodeFile) -> Result<Guest, CompileError> {
+    let wasmtime = engine.wasmtime();
+    let module = code::module(wasmtime, code).map_err(CompileError::Unmappable)?;
+    let linker = crate::command::linker(wasmtime).map_err(CompileError::Link)?;
+    linker
+        .instantiate_pre(&module)
+        .map(Guest::Command)
+        .map_err(CompileError::Link)
 }

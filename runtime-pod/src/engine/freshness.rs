@@ -100,7 +100,7 @@ struct Trial {
 
 impl Trial {
     fn new(reset: Reset, (pages, growth): (u32, u32)) -> Option<Self> {
-        let engines = EngineSet::new(SLOTS, Budget::new(1 << 30)).unwrap();
+        let engines = EngineSet::new(SLOTS, Budget::new(1 << 30), false).unwrap();
         let engine = engines.engine(Combination::plain(reset)).unwrap();
         if engine.wasmtime().pooling_allocator_metrics().is_none() {
             // Only the scan is not to be had on every kernel; without it there is no pool.

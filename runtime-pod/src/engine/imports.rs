@@ -6,11 +6,15 @@ use wasmtime::{
 };
 use wasmtime_wasi_config::WasiConfig;
 
+use super::Wasi;
 use crate::sandbox::{self, Sandbox};
+
+/// A package, its interfaces, and the beginning of their version.
+type Package = (&'static str, &'static [&'static str], &'static str);
 
 /// Interfaces that guests may import, by package. File system, sockets and name look-up are there
 /// because toolchains import them; everything they are asked for is denied.
-const OFFERED: [(&str, &[&str], &str); 10] = [
+const OFFERED: [Package; 10] = [
     (
         "wasi:cli",
         &[
@@ -58,9 +62,47 @@ const OFFERED: [(&str, &[&str], &str); 10] = [
     ),
 ];
 
-/// A linker with everything in [`OFFERED`].
-pub(super) fn linker(engine: &Engine) -> Result<Linker<Sandbox>> {
+/// Interfaces that guests of WASI 0.3 may import besides.
+const OFFERED_0_3: [Package; 6] = [
+    (
+        "wasi:cli",
+        &[
+            "environment",
+            "exit",
+            "stderr",
+            "stdin",
+            "stdout",
+            "terminal-input",
+            "terminal-output",
+            "terminal-stderr",
+            "terminal-stdin",
+            "terminal-stdout",
+            "types",
+        ],
+        "0.3",
+    ),
+    (
+        "wasi:clocks",
+        &["monotonic-clock", "system-clock", "types"],
+        "0.3",
+    ),
+    ("wasi:filesystem", &["preopens", "types"], "0.3"),
+    ("wasi:http", &["client", "types"], "0.3"),
+    (
+        "wasi:random",
+        &["insecure", "insecure-seed", "random"],
+        "0.3",
+    ),
+    ("wasi:sockets", &["ip-name-lookup", "types"], "0.3"),
+];
+
+/// A linker with everything that guests of this generation may import.
+pub(super) fn linker(engine: &Engine, wasi: Wasi) -> Result<Linker<Sandbox>> {
     let mut linker = Linker::new(engine);
+    if wasi == Wasi::V0_3 {
+        wasmtime_wasi::p3::add_to_linker(&mut linker)?;
+        wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
+    }
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     wasmtime_wasi_config::add_to_linker(&mut linker, |sandbox: &mut Sandbox| {
@@ -72,23 +114,29 @@ pub(super) fn linker(engine: &Engine) -> Result<Linker<Sandbox>> {
 }
 
 /// Imports of a component that are not offered, sorted.
-pub(super) fn missing(engine: &Engine, component: &Component) -> Vec<String> {
+pub(super) fn missing(engine: &Engine, component: &Component, wasi: Wasi) -> Vec<String> {
     let mut missing: Vec<String> = component
         .component_type()
         .imports(engine)
         .map(|(name, _)| name.to_owned())
-        .filter(|name| !is_offered(name))
+        .filter(|name| !is_offered(name, wasi))
         .collect();
     missing.sort();
     missing
 }
 
-fn is_offered(import: &str) -> bool {
+/// What guests of a generation may import.
+fn offered(wasi: Wasi) -> impl Iterator<Item = &'static Package> {
+    let newer = OFFERED_0_3.iter().filter(move |_| wasi == Wasi::V0_3);
+    OFFERED.iter().chain(newer)
+}
+
+fn is_offered(import: &str, wasi: Wasi) -> bool {
     let (path, version) = import.split_once('@').unwrap_or((import, ""));
     let Some((package, interface)) = path.split_once('/') else {
         return false;
     };
-    OFFERED.iter().any(|(offered, interfaces, major)| {
+    offered(wasi).any(|(offered, interfaces, major)| {
         *offered == package
             && interfaces.contains(&interface)
             && version
@@ -103,13 +151,13 @@ fn is_draft(version: &str) -> bool {
 }
 
 #[cfg(test)]
-pub(super) fn offered_names() -> impl Iterator<Item = String> {
-    OFFERED.iter().flat_map(|(package, interfaces, _)| {
+pub(super) fn offered_names(wasi: Wasi) -> impl Iterator<Item = String> {
+    offered(wasi).flat_map(|(package, interfaces, major)| {
         let version = match *package {
-            "wasi:config" => "0.2.0-rc.1",
-            "wasi:keyvalue" => "0.2.0-draft",
-            "wasi:logging" => "0.1.0-draft",
-            _ => "0.2.0",
+            "wasi:config" => "0.2.0-rc.1".to_owned(),
+            "wasi:keyvalue" => "0.2.0-draft".to_owned(),
+            "wasi:logging" => "0.1.0-draft".to_owned(),
+            _ => format!("{major}.0"),
         };
         interfaces
             .iter()

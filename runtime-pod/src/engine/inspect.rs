@@ -1,29 +1,29 @@
 //! What modules export, and so what kind of guest they are.
 
-use wasmparser::{Parser, Payload};
+use wasmparser::{BinaryReaderError, Parser, Payload};
 use wasmtime::{Engine, component::Component};
+
+use super::Wasi;
 
 /// Export of a component that wasmfn calls, without its patch version.
 const HANDLER: &str = "wasi:http/incoming-handler@0.2.";
+/// The same, of a WASI 0.3 service.
+const SERVICE: &str = "wasi:http/handler@0.3.";
 /// Exports of guests that wasmfn knows but does not serve, and what they are.
-const KNOWN: [(&str, &str); 2] = [
-    (
-        "wasi:http/handler@0.3.",
-        "it is a WASI 0.3 service, which is not turned on; build it for WASI 0.2 (`wasi:http/proxy`)",
-    ),
-    (
-        "wasi:cli/run@",
-        "it is a command (`wasi:cli/run`), not an HTTP handler; export `wasi:http/incoming-handler` instead",
-    ),
-];
+const KNOWN: [(&str, &str); 1] = [(
+    "wasi:cli/run@",
+    "it is a command of WASI 0.2 (`wasi:cli/run`); build it for `wasm32-wasip1`, or export `wasi:http/incoming-handler`",
+)];
 /// Most names that a sentence lists.
 const LISTED: usize = 10;
 
 /// How a component is called.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Exports {
-    /// It handles HTTP requests.
+    /// It handles HTTP requests by WASI 0.2.
     Handler,
+    /// It handles HTTP requests by WASI 0.3.
+    Service,
     /// It is a guest of a kind that is not served; a clause that says which.
     Known(&'static str),
     /// It exports nothing that could be called; what it does export.
@@ -37,6 +37,9 @@ pub(super) fn component(engine: &Engine, component: &Component) -> Exports {
     if names.iter().any(|name| name.starts_with(HANDLER)) {
         return Exports::Handler;
     }
+    if names.iter().any(|name| name.starts_with(SERVICE)) {
+        return Exports::Service;
+    }
     KNOWN
         .iter()
         .find(|(export, _)| names.iter().any(|name| name.starts_with(export)))
@@ -46,31 +49,35 @@ pub(super) fn component(engine: &Engine, component: &Component) -> Exports {
         )
 }
 
-/// Whether a core module is a WASI preview 1 command, and what it exports, for a sentence.
-pub(super) fn core_module(bytes: &[u8]) -> (bool, String) {
-    let (exports, is_preview1) = read_core(bytes).unwrap_or_default();
-    (is_preview1 && exports.contains(&"_start"), list(&exports))
+/// The generation of WASI that a component is called by: 0.3 only where it has no export for 0.2.
+pub(super) fn generation(bytes: &[u8]) -> Wasi {
+    // Bytes that cannot be read are the compiler's to refuse.
+    let exports = exports(bytes).unwrap_or_default();
+    let has = |export: &str| exports.iter().any(|name| name.starts_with(export));
+    if has(SERVICE) && !has(HANDLER) {
+        Wasi::V0_3
+    } else {
+        Wasi::V0_2
+    }
 }
 
-fn read_core(bytes: &[u8]) -> Result<(Vec<&str>, bool), wasmparser::BinaryReaderError> {
-    let mut exports = Vec::new();
-    let mut is_preview1 = false;
+/// Names that a component exports, without those of the components inside.
+fn exports(bytes: &[u8]) -> Result<Vec<&str>, BinaryReaderError> {
+    let mut names = Vec::new();
+    let mut depth = 0;
     for payload in Parser::new(0).parse_all(bytes) {
         match payload? {
-            Payload::ExportSection(section) => {
+            Payload::Version { .. } => depth += 1,
+            Payload::End(_) => depth -= 1,
+            Payload::ComponentExportSection(section) if depth == 1 => {
                 for export in section {
-                    exports.push(export?.name);
-                }
-            }
-            Payload::ImportSection(section) => {
-                for import in section.into_imports() {
-                    is_preview1 |= import?.module == "wasi_snapshot_preview1";
+                    names.push(export?.name.name);
                 }
             }
             _ => {}
         }
     }
-    Ok((exports, is_preview1))
+    Ok(names)
 }
 
 /// Names in a sentence.

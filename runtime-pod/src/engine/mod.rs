@@ -5,8 +5,10 @@
 //! fresh (`reset`, chosen by the module's `layout`), and whether instructions are counted. The
 //! `set` makes them when they are first needed.
 
+mod advice;
 mod combination;
 mod compile;
+mod core_module;
 #[cfg(test)]
 mod freshness;
 mod imports;
@@ -34,7 +36,7 @@ pub use compile::{CompileError, Guest, Module};
 pub use reset::Reset;
 pub use set::EngineSet;
 pub use slots::{Slot, Slots};
-pub use target::{TARGET_BYTES, Target};
+pub use target::{GuestKind, TARGET_BYTES, Target};
 pub use ticker::{Clock, Running, TICK};
 
 use crate::sandbox::Sandbox;
@@ -76,7 +78,7 @@ impl Engine {
     fn new(combination: Combination, slots: u32, memory_bytes: u64) -> Result<Self, EngineError> {
         let (wasmtime, slots) =
             pool::engine(combination, slots, memory_bytes).map_err(EngineError::Start)?;
-        let linker = imports::linker(&wasmtime).map_err(EngineError::Start)?;
+        let linker = imports::linker(&wasmtime, combination.wasi).map_err(EngineError::Start)?;
         Ok(Self {
             combination,
             wasmtime,

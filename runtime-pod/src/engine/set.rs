@@ -6,18 +6,25 @@ use std::{
 };
 
 use super::{
-    Clock, CompileError, Engine, EngineError, Module, WASMTIME_VERSION, combination::Combination,
-    compile, reset::Reset, scan, settings::settings, space::Space, ticker::Ticker,
+    Clock, CompileError, Engine, EngineError, Module, Target, WASMTIME_VERSION, Wasi,
+    combination::Combination, compile, reset::Reset, scan, settings::settings, space::Space,
+    ticker::Ticker,
 };
 use crate::{
     budget::Budget,
     code::{CodeFile, Fingerprint},
 };
 
+/// What the owner of a WASI 0.3 service is told where they are not served.
+const WASI_0_3: &str = "it is a WASI 0.3 service (`wasi:http/handler`), and these are not turned on: the admin sets \
+                        `runtime.wasi03: true` in the chart, `wasmfn run` takes `--wasi-03`; or build it \
+                        for WASI 0.2 (`wasi:http/proxy`)";
+
 /// What all guests of this process share.
 pub struct EngineSet {
     made: Mutex<Made>,
     slots_each: u32,
+    serves_wasi_03: bool,
     ticker: Ticker,
     scan_is_useful: OnceLock<bool>,
     budget: Arc<Budget>,
@@ -45,10 +52,15 @@ impl EngineSet {
     ///
     /// # Errors
     /// [`EngineError`] if a thread cannot be started.
-    pub fn new(slots_each: u32, budget: Arc<Budget>) -> Result<Arc<Self>, EngineError> {
+    pub fn new(
+        slots_each: u32,
+        budget: Arc<Budget>,
+        serves_wasi_03: bool,
+    ) -> Result<Arc<Self>, EngineError> {
         Ok(Arc::new(Self {
             made: Mutex::default(),
             slots_each,
+            serves_wasi_03,
             ticker: Ticker::start().map_err(EngineError::Ticker)?,
             scan_is_useful: OnceLock::new(),
             budget,
@@ -102,6 +114,17 @@ impl EngineSet {
         Ok(Fingerprint::of(&engine, WASMTIME_VERSION))
     }
 
+    /// Whether code for `target` is served at all.
+    ///
+    /// # Errors
+    /// [`CompileError::Unsupported`] for WASI 0.3 where it is not turned on.
+    pub fn admit(&self, target: Target) -> Result<(), CompileError> {
+        if target.wasi == Wasi::V0_3 && !self.serves_wasi_03 {
+            return Err(CompileError::Unsupported(WASI_0_3));
+        }
+        Ok(())
+    }
+
     /// Maps and links compiled code, for the engine that it was made for. Blocks for a few
     /// milliseconds at most.
     ///
@@ -109,6 +132,7 @@ impl EngineSet {
     /// [`CompileError`] that says what is wrong with the module.
     pub fn link(&self, digest: &str, code: &CodeFile) -> Result<Module, CompileError> {
         let target = code.target();
+        self.admit(target)?;
         let engine = self.engine(target.combination(self.reset(target.initial_end_bytes)))?;
         compile::link(&engine, digest, code, &self.budget)
     }

@@ -1,16 +1,31 @@
 //! What the code of a module is made for, as far as its bytes and its function decide it. Kept with
 //! the code, so that it can be served without the bytes.
 
+use wasmfn_crds::spec::Contract;
+
 use super::{
     CompileError,
     combination::{Combination, Wasi},
-    compile::refuse_foreign,
-    layout,
+    compile::guest_kind,
+    inspect, layout,
     reset::Reset,
 };
+use crate::command::contract::Counting;
 
 /// Bytes of a target beside its code.
 pub const TARGET_BYTES: usize = 16;
+
+/// What kind of guest a module is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum GuestKind {
+    /// A component.
+    Component,
+    /// A WASI preview 1 command.
+    Command {
+        /// The contract that the module itself names.
+        contract: Option<Contract>,
+    },
+}
 
 /// What code is made for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -21,19 +36,26 @@ pub struct Target {
     pub counts_instructions: bool,
     /// Where the module's initial layout ends, which decides how its slots are made fresh.
     pub initial_end_bytes: u64,
+    /// How it is called.
+    pub guest: GuestKind,
 }
 
 impl Target {
-    /// Looks at a module.
+    /// Looks at a module, whose instructions its function wants counted as `counting` says.
     ///
     /// # Errors
     /// [`CompileError`], before anything costly, for what is no module that can be served.
-    pub fn of(module: &[u8]) -> Result<Self, CompileError> {
-        refuse_foreign(module)?;
+    pub fn of(module: &[u8], counting: Counting) -> Result<Self, CompileError> {
+        let guest = guest_kind(module)?;
+        let (wasi, counts_instructions) = match guest {
+            GuestKind::Component => (inspect::generation(module), false),
+            GuestKind::Command { contract } => (Wasi::V0_2, counting.counts(contract)),
+        };
         Ok(Self {
-            wasi: Wasi::V0_2,
-            counts_instructions: false,
+            wasi,
+            counts_instructions,
             initial_end_bytes: layout::initial_end_bytes(module),
+            guest,
         })
     }
 
@@ -55,12 +77,22 @@ impl Target {
             Wasi::V0_3 => 3,
         };
         bytes[9] = self.counts_instructions.into();
+        bytes[10] = match self.guest {
+            GuestKind::Component => 0,
+            GuestKind::Command { contract: None } => 1,
+            GuestKind::Command {
+                contract: Some(Contract::CGI),
+            } => 2,
+            GuestKind::Command {
+                contract: Some(Contract::JSON),
+            } => 3,
+        };
         bytes
     }
 
     /// Reads [`to_bytes`](Self::to_bytes); none, where nobody can have written it.
     pub(crate) fn from_bytes(bytes: [u8; TARGET_BYTES]) -> Option<Self> {
-        let [low @ .., wasi, counts, _, _, _, _, _, _] = bytes;
+        let [low @ .., wasi, counts, guest, _, _, _, _, _] = bytes;
         Some(Self {
             wasi: match wasi {
                 2 => Wasi::V0_2,
@@ -73,6 +105,17 @@ impl Target {
                 _ => return None,
             },
             initial_end_bytes: u64::from_le_bytes(low),
+            guest: match guest {
+                0 => GuestKind::Component,
+                1 => GuestKind::Command { contract: None },
+                2 => GuestKind::Command {
+                    contract: Some(Contract::CGI),
+                },
+                3 => GuestKind::Command {
+                    contract: Some(Contract::JSON),
+                },
+                _ => return None,
+            },
         })
     }
 }
@@ -83,14 +126,19 @@ mod tests {
 
     #[test]
     fn targets_are_read_as_they_are_written() {
-        for wasi in [Wasi::V0_2, Wasi::V0_3] {
-            for counts_instructions in [false, true] {
-                let target = Target {
-                    wasi,
-                    counts_instructions,
-                    initial_end_bytes: 0x0123_4567_89ab,
-                };
-                assert_eq!(Target::from_bytes(target.to_bytes()), Some(target));
+        let contracts = [None, Some(Contract::CGI), Some(Contract::JSON)];
+        let commands = contracts.map(|contract| GuestKind::Command { contract });
+        for guest in commands.into_iter().chain([GuestKind::Component]) {
+            for wasi in [Wasi::V0_2, Wasi::V0_3] {
+                for counts_instructions in [false, true] {
+                    let target = Target {
+                        wasi,
+                        counts_instructions,
+                        initial_end_bytes: 0x0123_4567_89ab,
+                        guest,
+                    };
+                    assert_eq!(Target::from_bytes(target.to_bytes()), Some(target));
+                }
             }
         }
         assert_eq!(Target::from_bytes([0; TARGET_BYTES]), None);

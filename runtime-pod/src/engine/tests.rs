@@ -1,16 +1,16 @@
 use wasmfn_crds::Reason;
 
 use super::{imports, *};
-use crate::{budget::Budget, code::Fingerprint, samples};
+use crate::{budget::Budget, code::Fingerprint, command::contract::Counting, samples};
 
 fn engines() -> Arc<EngineSet> {
-    EngineSet::new(4, Budget::new(1 << 30)).unwrap()
+    EngineSet::new(4, Budget::new(1 << 30), false).unwrap()
 }
 
 /// Why a module is refused, before it is compiled or when it is linked.
 fn refused(text: &str) -> CompileError {
     let module = wat::parse_str(text).unwrap();
-    match Target::of(&module) {
+    match Target::of(&module, Counting::default()) {
         Ok(target) => engines()
             .link("sha256:0", &samples::code(&module, target))
             .unwrap_err(),
@@ -20,21 +20,38 @@ fn refused(text: &str) -> CompileError {
 
 #[test]
 fn everything_that_is_offered_can_be_imported() {
-    let engine = engines().engine(Combination::plain(Reset::Small)).unwrap();
-    for name in imports::offered_names() {
-        let text = format!("(component (import \"{name}\" (instance)))");
-        let component =
-            wasmtime::component::Component::new(&engine.wasmtime, wat::parse_str(text).unwrap())
-                .unwrap();
-        assert!(
-            imports::missing(&engine.wasmtime, &component).is_empty(),
-            "{name}"
-        );
-        engine
-            .linker
-            .instantiate_pre(&component)
-            .unwrap_or_else(|error| panic!("{name}: {error:#}"));
+    for wasi in [Wasi::V0_2, Wasi::V0_3] {
+        let combination = Combination {
+            wasi,
+            ..Combination::plain(Reset::Small)
+        };
+        let engine = engines().engine(combination).unwrap();
+        for name in imports::offered_names(wasi) {
+            let text = format!("(component (import \"{name}\" (instance)))");
+            let bytes = wat::parse_str(text).unwrap();
+            let component = wasmtime::component::Component::new(&engine.wasmtime, bytes).unwrap();
+            let missing = imports::missing(&engine.wasmtime, &component, wasi);
+            assert!(missing.is_empty(), "{name}");
+            engine
+                .linker
+                .instantiate_pre(&component)
+                .unwrap_or_else(|error| panic!("{name}: {error:#}"));
+        }
     }
+}
+
+#[test]
+fn wasi_0_3_services_are_refused_by_name_where_they_are_off() {
+    let service = r#"(component (instance $a) (export "wasi:http/handler@0.3.0" (instance $a)))"#;
+    let error = refused(service);
+    assert_eq!(error.reason(), Reason::Unsupported);
+    assert!(
+        error.to_string().contains("`runtime.wasi03: true`"),
+        "{error}"
+    );
+    // A component within another says nothing of the whole.
+    let inside = format!("(component {service})");
+    assert_eq!(refused(&inside).reason(), Reason::WrongExports);
 }
 
 #[test]
@@ -52,7 +69,8 @@ fn missing_imports_are_all_listed() {
     assert_eq!(
         error.to_string(),
         "the module imports what wasmfn does not offer: `team:store/items`, \
-         `wasi:cli/environment@0.3.0`, `wasi:nn/graph@0.2.0`"
+         `wasi:cli/environment@0.3.0`, `wasi:nn/graph@0.2.0`; \
+         call a model over HTTP, with its host in `outbound.hosts`"
     );
 }
 
@@ -77,10 +95,10 @@ fn what_cannot_be_called_is_refused_by_what_it_is() {
         ),
         (
             r#"(module
-                (import "wasi_snapshot_preview1" "proc_exit" (func (param i32)))
+                (import "env" "abort" (func))
                 (func (export "_start")))"#,
-            Reason::Unsupported,
-            "preview 1 command",
+            Reason::MissingImport,
+            "`env/abort`; a symbol was left undefined",
         ),
         (
             r#"(component
@@ -117,7 +135,7 @@ fn an_engine_is_made_once_for_each_combination() {
 
 #[test]
 fn an_engine_that_asks_for_too_much_makes_do_with_less() {
-    let engines = EngineSet::new(200_000, Budget::new(1 << 30)).unwrap();
+    let engines = EngineSet::new(200_000, Budget::new(1 << 30), false).unwrap();
     for reset in [Reset::Small, Reset::Batch] {
         let engine = engines.engine(Combination::plain(reset)).unwrap();
         let slots = engine.slots().total();
@@ -152,7 +170,7 @@ fn code_is_served_by_the_engine_that_it_was_made_for() {
     for counts_instructions in [false, true] {
         let target = Target {
             counts_instructions,
-            ..Target::of(&module).unwrap()
+            ..Target::of(&module, Counting::default()).unwrap()
         };
         let linked = engines.link("sha256:0", &samples::code(&module, target));
         let combination = linked.unwrap().engine().combination();

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 use wasmfn_crds::{WasmFunction, names::RESOLVE_AT_ANNOTATION};
 use wasmfn_report::Resolution;
 
+use crate::command::contract::{Asked, Counting};
+
 /// Pause before the first new attempt; doubled each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 /// Longest pause between attempts.
@@ -30,6 +32,8 @@ pub(super) struct Desired {
     pub(super) is_suspended: bool,
     /// State of the referred Secrets and `ConfigMap`s.
     pub(super) revision: u64,
+    /// How the module is to be compiled.
+    pub(super) counting: Counting,
 }
 
 impl Desired {
@@ -55,6 +59,7 @@ impl Desired {
             generation: function.metadata.generation.unwrap_or_default(),
             is_suspended: function.spec.suspend,
             revision,
+            counting: Counting::of(Asked::of(function.spec.command.as_ref())),
         }
     }
 }
@@ -64,14 +69,21 @@ impl Desired {
 pub(super) struct Progress {
     /// What this process resolved last.
     pub(super) resolution: Option<Resolution>,
-    /// Digest of the module that is compiled and ready to be served.
-    pub(super) prepared: Option<String>,
+    /// The module that is compiled and ready to be served.
+    pub(super) prepared: Option<Prepared>,
     /// What requests get now.
     pub(super) serving: Option<Served>,
     /// The last attempt that failed.
     pub(super) failure: Option<Failure>,
     /// Generation that was running at two crashes of the process.
     pub(super) quarantined: Option<i64>,
+}
+
+/// A module that is compiled.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Prepared {
+    pub(super) digest: String,
+    pub(super) counting: Counting,
 }
 
 /// What requests get.
@@ -116,6 +128,8 @@ pub(super) enum Step {
         image: String,
         /// What.
         digest: String,
+        /// How.
+        counting: Counting,
     },
     /// Let requests get the prepared module under the newest settings.
     Serve {
@@ -207,10 +221,15 @@ fn step(
     if may_serve && progress.serving.as_ref() == Some(&served) {
         return Err(Resting::Served);
     }
-    if progress.prepared.as_ref() != Some(&digest) {
+    let wanted = Prepared {
+        digest: digest.clone(),
+        counting: desired.counting,
+    };
+    if progress.prepared.as_ref() != Some(&wanted) {
         return Ok(Step::Prepare {
             image: desired.image.clone(),
             digest,
+            counting: desired.counting,
         });
     }
     if may_serve {

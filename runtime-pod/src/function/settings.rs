@@ -4,12 +4,17 @@ use std::sync::Arc;
 
 use wasmfn_crds::{
     Reason, WasmFunction,
-    spec::{Value, ValueFrom},
+    spec::{Value, ValueFrom, WasmFunctionSpec},
 };
 use wasmtime_wasi_config::WasiConfigVariables;
 
 use crate::{
     code::Code,
+    command::{
+        contract::{self, Asked, Terms},
+        preset,
+    },
+    engine::GuestKind,
     limits::{Limits, LimitsError},
     references::{MissingReference, References},
     sandbox::{
@@ -41,6 +46,14 @@ pub enum SettingsError {
     /// A value has neither a text nor a place where it is kept.
     #[error("{0} must have exactly one of `value` and `valueFrom`")]
     NoValue(String),
+    /// The spec says how a command is called, and the module is none.
+    #[error(
+        "`spec.command` must be unset: the module is a component, not a WASI preview 1 command"
+    )]
+    NoCommand,
+    /// The spec wants a command's instances to be reused.
+    #[error("`spec.reuse` must be unset: the module is a command, which ends with its request")]
+    CommandReuse,
 }
 
 impl SettingsError {
@@ -48,7 +61,11 @@ impl SettingsError {
     #[must_use]
     pub const fn reason(&self) -> Reason {
         match self {
-            Self::Limits(_) | Self::Outbound(_) | Self::NoValue(_) => Reason::InvalidSpec,
+            Self::Limits(_)
+            | Self::Outbound(_)
+            | Self::NoValue(_)
+            | Self::NoCommand
+            | Self::CommandReuse => Reason::InvalidSpec,
             Self::Missing { .. } | Self::Store(GrantError::Credentials { .. }) => {
                 Reason::MissingSecret
             }
@@ -65,6 +82,7 @@ pub struct Version {
     generation: i64,
     revision: u64,
     limits: Limits,
+    terms: Option<Terms>,
     environment: Vec<(String, String)>,
     config: Arc<WasiConfigVariables>,
     allowed: Arc<AllowList>,
@@ -112,11 +130,18 @@ impl Version {
             let field = || format!("`spec.config` `{key}`");
             config.insert(key, read(value, references, field)?);
         }
+        let terms = terms(code.guest(), spec)?;
+        let limits = Limits::read(&spec.limits)?;
+        let limits = match terms {
+            Some(terms) => preset::apply(terms.contract, &spec.limits, limits),
+            None => limits,
+        };
         Ok(Self {
             code,
             generation: function.metadata.generation.unwrap_or_default(),
             revision,
-            limits: Limits::read(&spec.limits)?,
+            limits,
+            terms,
             environment,
             config: Arc::new(config),
             allowed: Arc::new(AllowList::read(&spec.outbound, namespace)?),
@@ -148,6 +173,12 @@ impl Version {
         &self.limits
     }
 
+    /// How the module is called, if it is a command.
+    #[must_use]
+    pub const fn terms(&self) -> Option<Terms> {
+        self.terms
+    }
+
     /// Environment variables of the guest.
     #[must_use]
     pub fn environment(&self) -> &[(String, String)] {
@@ -170,6 +201,19 @@ impl Version {
     #[must_use]
     pub const fn allowed(&self) -> &Arc<AllowList> {
         &self.allowed
+    }
+}
+
+/// How a command is called; nothing for other guests.
+fn terms(guest: GuestKind, spec: &WasmFunctionSpec) -> Result<Option<Terms>, SettingsError> {
+    match guest {
+        GuestKind::Command { .. } if spec.reuse.is_some() => Err(SettingsError::CommandReuse),
+        GuestKind::Command { contract } => {
+            let asked = Asked::of(spec.command.as_ref());
+            Ok(Some(contract::settle(asked, contract)))
+        }
+        GuestKind::Component if spec.command.is_some() => Err(SettingsError::NoCommand),
+        GuestKind::Component => Ok(None),
     }
 }
 

@@ -8,10 +8,11 @@ use wasmfn_report::{Load, MESSAGE_MAX_BYTES, Resolution};
 
 use super::{
     Function, ResolutionAuthority, Version,
-    plan::{self, Attempt, Desired, Next, Progress, Resting, Served, Step},
+    plan::{self, Attempt, Desired, Next, Prepared, Progress, Resting, Served, Step},
 };
 use crate::{
     code::Code,
+    command::contract::Counting,
     loader::{LoadError, Loader, Wanted},
     references::References,
     sandbox::keyvalue::Stores,
@@ -33,7 +34,7 @@ pub(crate) struct Supervisor {
 /// What a step brings.
 enum Done {
     Resolved(Resolution),
-    Prepared(Arc<Code>),
+    Prepared(Arc<Code>, Counting),
 }
 
 /// A step's result, once it is there.
@@ -132,9 +133,13 @@ impl Hand {
                         self.work = Some(Work { attempt, result });
                         return None;
                     }
-                    Step::Prepare { image, digest } => {
+                    Step::Prepare {
+                        image,
+                        digest,
+                        counting,
+                    } => {
                         self.say(&desired, Load::Waiting);
-                        let result = self.prepare(object, image, digest);
+                        let result = self.prepare(object, image, digest, counting);
                         self.work = Some(Work { attempt, result });
                         return None;
                     }
@@ -208,7 +213,13 @@ impl Hand {
         })
     }
 
-    fn prepare(&self, object: &Arc<WasmFunction>, image: String, digest: String) -> Pending {
+    fn prepare(
+        &self,
+        object: &Arc<WasmFunction>,
+        image: String,
+        digest: String,
+        counting: Counting,
+    ) -> Pending {
         let loader = Arc::clone(&self.supervisor.loader);
         let references = Arc::clone(&self.supervisor.references);
         let function = Arc::clone(&self.function);
@@ -219,10 +230,11 @@ impl Hand {
             let wanted = Wanted {
                 image: &image,
                 digest: &digest,
+                counting,
                 demand: function.demand(),
             };
             let code = loader.load(wanted, credentials, progress).await?;
-            Ok(Done::Prepared(code))
+            Ok(Done::Prepared(code, counting))
         })
     }
 
@@ -258,8 +270,11 @@ impl Hand {
     fn record(&mut self, attempt: Attempt, result: Result<Done, LoadError>) {
         match result {
             Ok(Done::Resolved(resolution)) => self.progress.resolution = Some(resolution),
-            Ok(Done::Prepared(code)) => {
-                self.progress.prepared = Some(code.digest().to_owned());
+            Ok(Done::Prepared(code, counting)) => {
+                self.progress.prepared = Some(Prepared {
+                    digest: code.digest().to_owned(),
+                    counting,
+                });
                 self.code = Some(code);
             }
             Err(error) => {

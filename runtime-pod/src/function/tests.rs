@@ -4,10 +4,15 @@ use proptest::prelude::*;
 use wasmfn_crds::{names::RESOLVE_AT_ANNOTATION, status::Resolved};
 
 use super::{
-    plan::{Attempt, Desired, Failure, Next, Progress, Resting, Served, Step, fail, next},
+    plan::{
+        Attempt, Desired, Failure, Next, Prepared, Progress, Resting, Served, Step, fail, next,
+    },
     *,
 };
-use crate::samples;
+use crate::{
+    command::contract::{Asked, Counting},
+    samples,
+};
 
 const IMAGE: &str = "registry.test/hello:v1";
 
@@ -19,6 +24,7 @@ fn desired() -> Desired {
         generation: 1,
         is_suspended: false,
         revision: 0,
+        counting: Counting::default(),
     }
 }
 
@@ -35,6 +41,13 @@ fn served(digest: &str) -> Served {
         digest: digest.to_owned(),
         generation: 1,
         revision: 0,
+    }
+}
+
+fn prepared(digest: &str) -> Prepared {
+    Prepared {
+        digest: digest.to_owned(),
+        counting: Counting::default(),
     }
 }
 
@@ -66,7 +79,7 @@ fn resolves_prepares_waits_for_the_record_and_serves() {
     assert!(
         matches!(step(decide(&desired, &progress)), Step::Prepare { digest, .. } if digest == "a")
     );
-    progress.prepared = Some("a".to_owned());
+    progress.prepared = Some(prepared("a"));
     assert_eq!(decide(&desired, &progress), Next::Rest(Resting::Unrecorded));
     desired.recorded = Some("a".to_owned());
     assert!(matches!(
@@ -83,7 +96,7 @@ fn the_operators_record_counts_more_than_the_own_resolution() {
     desired.recorded = Some("b".to_owned());
     let progress = Progress {
         resolution: Some(own("a")),
-        prepared: Some("a".to_owned()),
+        prepared: Some(prepared("a")),
         ..Progress::default()
     };
     assert!(
@@ -95,7 +108,7 @@ fn the_operators_record_counts_more_than_the_own_resolution() {
 fn without_an_operator_the_own_resolution_is_served() {
     let progress = Progress {
         resolution: Some(own("a")),
-        prepared: Some("a".to_owned()),
+        prepared: Some(prepared("a")),
         ..Progress::default()
     };
     let next = next(
@@ -110,7 +123,7 @@ fn without_an_operator_the_own_resolution_is_served() {
 #[test]
 fn new_settings_are_served_without_preparing_again() {
     let progress = Progress {
-        prepared: Some("a".to_owned()),
+        prepared: Some(prepared("a")),
         serving: Some(served("a")),
         ..Progress::default()
     };
@@ -147,7 +160,7 @@ fn a_suspended_function_is_left_alone() {
 fn a_quarantined_generation_is_not_served_and_the_next_one_is() {
     let progress = Progress {
         resolution: Some(own("a")),
-        prepared: Some("a".to_owned()),
+        prepared: Some(prepared("a")),
         quarantined: Some(1),
         ..Progress::default()
     };
@@ -263,19 +276,38 @@ fn pauses_grow_to_a_minute_and_heed_the_registry() {
     assert_eq!(failure.retry_at, Some(now + asked));
 }
 
+#[test]
+fn another_command_is_compiled_anew() {
+    let command = wasmfn_crds::spec::Command {
+        contract: Some(wasmfn_crds::spec::Contract::JSON),
+        instructions: None,
+    };
+    let desired = Desired {
+        recorded: Some("a".to_owned()),
+        counting: Counting::of(Asked::of(Some(&command))),
+        ..desired()
+    };
+    let progress = Progress {
+        prepared: Some(prepared("a")),
+        ..Progress::default()
+    };
+    let next = step(decide(&desired, &progress));
+    assert!(matches!(next, Step::Prepare { counting, .. } if counting == desired.counting));
+}
+
 proptest! {
     /// Whatever happened before, doing what is said leads to the recorded digest in a few steps.
     #[test]
     fn every_state_leads_to_the_recorded_digest(
         resolution in proptest::option::of("[ab]"),
-        prepared in proptest::option::of("[ab]"),
+        made in proptest::option::of("[ab]"),
         serving in proptest::option::of(("[ab]", 0..3_i64, 0..2_u64)),
         recorded in "[ab]",
     ) {
         let desired = Desired { recorded: Some(recorded.clone()), ..desired() };
         let mut progress = Progress {
             resolution: resolution.as_deref().map(own),
-            prepared,
+            prepared: made.as_deref().map(prepared),
             serving: serving.map(|(digest, generation, revision)| Served { digest, generation, revision }),
             failure: None,
             quarantined: None,
@@ -287,7 +319,7 @@ proptest! {
                     break;
                 }
                 Next::Do(attempt) => match attempt.step {
-                    Step::Prepare { digest, .. } => progress.prepared = Some(digest),
+                    Step::Prepare { digest, counting, .. } => progress.prepared = Some(Prepared { digest, counting }),
                     Step::Serve { digest } => progress.serving = Some(served(&digest)),
                     Step::Resolve { .. } => prop_assert!(false, "resolved what is recorded"),
                 },

@@ -17,6 +17,7 @@ pub use error::LoadError;
 
 use crate::{
     code::{Code, CodeCache},
+    command::contract::Counting,
     compile::Compiler,
     engine::{CompileError, Target},
     metrics::{LoadedFrom, Metrics},
@@ -57,12 +58,14 @@ pub(crate) struct Loader {
 
 /// The places of all digests.
 #[derive(Debug, Default)]
-pub(crate) struct Places(Mutex<HashMap<String, Place>>);
+pub(crate) struct Places(Mutex<HashMap<(String, Counting), Place>>);
 
 /// What is to be loaded, and for whom.
 pub(crate) struct Wanted<'a> {
     pub(crate) image: &'a str,
     pub(crate) digest: &'a str,
+    /// Whether its instructions are to be counted.
+    pub(crate) counting: Counting,
     pub(crate) demand: &'a Arc<Demand>,
 }
 
@@ -100,7 +103,7 @@ impl Loader {
         credentials: impl Fn() -> Result<Vec<Credentials>, LoadError>,
         progress: impl Fn(Load),
     ) -> Result<Arc<Code>, LoadError> {
-        let place = self.places.of(wanted.digest);
+        let place = self.places.of(wanted.digest, wanted.counting);
         let mut held = place.lock().await;
         if let Some(code) = held.upgrade().filter(|code| !code.is_lost()) {
             return Ok(code);
@@ -121,18 +124,21 @@ impl Loader {
             return Ok(code);
         }
         progress(Load::Pulling);
-        let claim = self.claims.claim(self.code.key(wanted.digest));
+        let claim = self
+            .claims
+            .claim(self.code.key(wanted.digest, wanted.counting));
         if let Some(code) = self.ask_siblings(wanted, &claim).await? {
             self.metrics.loaded(LoadedFrom::Sibling);
             return Ok(code);
         }
         claim.making();
         let (bytes, is_new) = self.fetch(wanted, credentials).await?;
-        let target = Target::of(&bytes)?;
+        let target = Target::of(&bytes, wanted.counting)?;
+        self.code.admit(target)?;
         progress(Load::Compiling);
         let draft = self
             .code
-            .draft(wanted.digest)
+            .draft(wanted.digest, wanted.counting)
             .map_err(CompileError::Storage)?;
         let writer = draft.writer().map_err(CompileError::Storage)?;
         self.compiler
@@ -155,7 +161,8 @@ impl Loader {
     async fn find_on_disk(&self, wanted: &Wanted<'_>) -> Result<Option<Arc<Code>>, LoadError> {
         let _turn = self.turns.turn(wanted.demand).await;
         let (code, digest) = (Arc::clone(&self.code), wanted.digest.to_owned());
-        let found = spawn_blocking(move || code.find(&digest)).await;
+        let counting = wanted.counting;
+        let found = spawn_blocking(move || code.find(&digest, counting)).await;
         Ok(found.map_err(|_| CompileError::Stopped)?)
     }
 
@@ -173,7 +180,7 @@ impl Loader {
         loop {
             let draft = self
                 .code
-                .draft(wanted.digest)
+                .draft(wanted.digest, wanted.counting)
                 .map_err(CompileError::Storage)?;
             let writer = draft.writer().map_err(CompileError::Storage)?;
             let copied = {
@@ -223,7 +230,7 @@ impl Loader {
 }
 
 impl Places {
-    fn of(&self, digest: &str) -> Place {
+    fn of(&self, digest: &str, counting: Counting) -> Place {
         let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if places.len() == places.capacity() {
             // Forget modules that nobody uses any more.
@@ -232,6 +239,6 @@ impl Places {
                     || place.try_lock().is_ok_and(|code| code.strong_count() > 0)
             });
         }
-        Arc::clone(places.entry(digest.to_owned()).or_default())
+        Arc::clone(places.entry((digest.to_owned(), counting)).or_default())
     }
 }

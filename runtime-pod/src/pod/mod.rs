@@ -134,6 +134,7 @@ fn runtime_settings(
             api_server: settings.api_server.clone(),
             gateway: settings.gateway_host.clone(),
         },
+        serves_wasi_0_3: settings.wasi_03,
         observer: None,
     }
 }

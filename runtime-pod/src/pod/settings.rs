@@ -49,6 +49,9 @@ pub struct PodSettings {
     /// Key-value stores that functions may be granted, as JSON by name.
     #[arg(long, env = "WASMFN_STORES", default_value = "{}", value_parser = offers)]
     pub stores: Stores,
+    /// Whether WASI 0.3 services are served.
+    #[arg(long, env = "WASMFN_WASI_03", default_value_t = false, action = clap::ArgAction::Set)]
+    pub wasi_03: bool,
     /// Folder of the namespace's tokens.
     #[arg(long, env = "WASMFN_KEYS_FOLDER", default_value = "/etc/wasmfn/keys")]
     pub keys_folder: PathBuf,
@@ -91,6 +94,7 @@ mod tests {
             "--runtime=wasmfn-shared",
             "--grace-seconds=330",
             r#"--stores={"scratch":{"kind":"Memory"}}"#,
+            "--wasi-03=true",
             "--plain-http-registries=registry.test:5000,other.test",
         ])
         .unwrap();
@@ -98,6 +102,7 @@ mod tests {
         assert_eq!(settings.drain_seconds, Duration::from_secs(5));
         assert_eq!(settings.grace_seconds, Duration::from_secs(330));
         assert_eq!(settings.stores.0.len(), 1);
+        assert!(settings.wasi_03);
     }
 
     #[test]

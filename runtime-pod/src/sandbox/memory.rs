@@ -83,6 +83,12 @@ impl MemoryLimit {
     }
 }
 
+/// The data of a store whose memory is limited.
+pub trait Limited {
+    /// What the guest used of its memory.
+    fn memory(&self) -> &MemoryLimit;
+}
+
 impl ResourceLimiter for MemoryLimit {
     fn memory_growing(
         &mut self,

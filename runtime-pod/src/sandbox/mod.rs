@@ -16,7 +16,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 pub(crate) use log::add_to_linker as add_logging_to_linker;
 pub use log::{GuestLog, LogStream, RequestId, RequestLog};
-pub use memory::{Exceeded, MemoryLimit};
+pub use memory::{Exceeded, Limited, MemoryLimit};
 pub use outbound::{AllowList, AllowListError, Caller, Outbound, OwnHosts};
 pub use refused::Refused;
 
@@ -27,9 +27,9 @@ use outbound::{Allowance, Hooks};
 /// Handles that a guest may hold at the same time.
 const MAX_HANDLES: usize = 10_000;
 /// Bytes that the host copies for one call of the guest.
-const HOST_CALL_BYTES: usize = 16 << 20;
+pub(crate) const HOST_CALL_BYTES: usize = 16 << 20;
 /// Random bytes of one call.
-const MAX_RANDOM_BYTES: u64 = 4 << 20;
+pub(crate) const MAX_RANDOM_BYTES: u64 = 4 << 20;
 /// Size of one set of headers, as it is held in memory.
 const MAX_HEADER_BYTES: usize = 64 << 10;
 
@@ -107,10 +107,10 @@ impl Sandbox {
     pub(crate) const fn log(&mut self) -> &mut RequestLog {
         &mut self.log
     }
+}
 
-    /// What the guest used of its memory.
-    #[must_use]
-    pub const fn memory(&self) -> &MemoryLimit {
+impl Limited for Sandbox {
+    fn memory(&self) -> &MemoryLimit {
         &self.memory
     }
 }

@@ -48,6 +48,17 @@ pub(super) fn request_too_large(limit_bytes: u64) -> Failure {
     )
 }
 
+/// The same, of a request that says how long its body is.
+pub(super) fn announced_too_large(length_bytes: u64, limit_bytes: u64) -> Failure {
+    let more = length_bytes.saturating_sub(limit_bytes);
+    Failure::new(
+        AnswerReason::RequestTooLarge,
+        format!(
+            "the body of the request has {length_bytes} bytes, {more} more than the allowed {limit_bytes}"
+        ),
+    )
+}
+
 /// What is said where an answer is too large.
 pub(super) fn response_too_large(limit_bytes: u64) -> Failure {
     Failure::new(

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use futures::FutureExt;
+use futures::{FutureExt, future::BoxFuture};
 use http::{Request, Response};
 use tokio::{
     sync::oneshot,
@@ -18,11 +18,14 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 use wasmfn_crds::answer::AnswerReason;
-use wasmtime::{PoolConcurrencyLimitError, Store};
+use wasmtime::{InstancePre, PoolConcurrencyLimitError, Store};
 use wasmtime_wasi_http::{
     WasiHttpView,
     p2::{
-        bindings::http::types::{ErrorCode, Scheme},
+        bindings::{
+            ProxyPre,
+            http::types::{ErrorCode, Scheme},
+        },
         body::HyperOutgoingBody,
     },
 };
@@ -36,9 +39,12 @@ use super::{
     worker::Worker,
 };
 use crate::{
+    budget::Reservation,
+    command::{Call, CommandError, CommandSandbox, Surroundings, contract::Terms},
     engine::{Guest as Kind, Module},
     function::{Function, Version},
-    sandbox::{Exceeded, Outbound, RequestId, Sandbox},
+    sandbox::{Exceeded, Limited, MemoryLimit, Outbound, RequestId, RequestLog, Sandbox},
+    service::{self, Begin},
 };
 
 /// What a guest says through its `response-outparam`.
@@ -167,22 +173,31 @@ async fn run(job: Job, sender: oneshot::Sender<Said>) {
         deadline: job.deadline,
         fate: job.fate,
     };
-    let log = run.function.log();
-    // Dropped after the ending is written down, since its end closes the answer: also where this
-    // panics or is dropped, the ending stands before anybody can ask for it.
-    let mut store = Sandbox::store(
-        &run.version,
-        &run.module,
-        log,
-        &run.host.outbound,
-        reservation,
-    );
-    let written = WrittenDown(Arc::clone(&run.fate));
-    let ending = run.to_end(&mut store, job.request, sender).await;
-    run.function
-        .observe_memory(store.data().memory().used_bytes());
-    run.fate.set(ending);
-    drop(written);
+    let request = job.request;
+    match (run.module.guest(), run.version.terms()) {
+        (Kind::Proxy(pre), _) => {
+            let store = run.sandbox(reservation);
+            let pre = pre.clone();
+            run.in_store(store, |store| Box::pin(handle(pre, store, request, sender)))
+                .await;
+        }
+        (Kind::Service(pre), _) => {
+            let mut store = run.sandbox(reservation);
+            let id = RequestId::of(request.headers());
+            store.data_mut().log().serves(id);
+            let (pre, begin) = (pre.clone(), begin(sender));
+            run.in_store(store, |store| {
+                Box::pin(service::handle(pre, store, request, begin))
+            })
+            .await;
+        }
+        (Kind::Command(program), Some(terms)) => {
+            run.command(program, terms, reservation, request, sender)
+                .await;
+        }
+        // Its ending, which nobody writes down, is that the pod failed.
+        (Kind::Command(_), None) => drop(WrittenDown(run.fate)),
+    }
 }
 
 /// Makes sure that an ending is written down.
@@ -212,19 +227,76 @@ struct Run {
 }
 
 impl Run {
-    async fn to_end(
+    /// A store for a component.
+    fn sandbox(&self, reservation: Reservation) -> Store<Sandbox> {
+        Sandbox::store(
+            &self.version,
+            &self.module,
+            self.function.log(),
+            &self.host.outbound,
+            reservation,
+        )
+    }
+
+    /// Runs a command.
+    async fn command(
         &self,
-        store: &mut Store<Sandbox>,
+        program: &InstancePre<CommandSandbox>,
+        terms: Terms,
+        reservation: Reservation,
         request: Request<AnswerBody>,
         sender: oneshot::Sender<Said>,
+    ) {
+        let log = RequestLog::new(Arc::clone(self.function.log()));
+        log.serves(RequestId::of(request.headers()));
+        let surroundings = Surroundings {
+            version: &self.version,
+            module: &self.module,
+            function: &self.function.id().name,
+            log: &log,
+            reservation,
+        };
+        match Call::prepare(terms, request, surroundings, begin(sender)) {
+            Ok((store, call)) => {
+                let program = program.clone();
+                self.in_store(store, |store| Box::pin(call.run(store, program)))
+                    .await;
+            }
+            Err(error) => {
+                self.fate
+                    .set(self.failed(error.reason(), error.to_string()));
+            }
+        }
+    }
+
+    /// Makes a call in its store, and writes down how it ended before the store goes, whose end
+    /// closes the answer: also where this is dropped or panics, the ending stands before anybody
+    /// can ask for it.
+    async fn in_store<T: Limited + 'static>(
+        &self,
+        mut store: Store<T>,
+        call: impl for<'a> FnOnce(&'a mut Store<T>) -> BoxFuture<'a, wasmtime::Result<()>>,
+    ) {
+        let written = WrittenDown(Arc::clone(&self.fate));
+        let ending = self.to_end(&mut store, call).await;
+        self.function
+            .observe_memory(store.data().memory().used_bytes());
+        self.fate.set(ending);
+        drop(written);
+        drop(store);
+    }
+
+    async fn to_end<T: Limited + 'static>(
+        &self,
+        store: &mut Store<T>,
+        call: impl for<'a> FnOnce(&'a mut Store<T>) -> BoxFuture<'a, wasmtime::Result<()>>,
     ) -> Ending {
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|_| Ok(slice::tick()));
         let cpu = self.version.limits().cpu;
         let result = {
-            let call = std::pin::pin!(self.call(store, request, sender));
             let metered = Metered::new(
-                call,
+                call(store),
                 cpu,
                 Arc::clone(&self.function),
                 Arc::clone(&self.host.runnable),
@@ -242,7 +314,7 @@ impl Run {
         };
         match result {
             Ok(Ok(())) => Ending::Returned,
-            Ok(Err(error)) => self.trapped(store, &error),
+            Ok(Err(error)) => self.trapped(store.data().memory(), &error),
             Err(OutOfCpu) => self.failed(
                 AnswerReason::OutOfCpu,
                 format!(
@@ -257,30 +329,15 @@ impl Run {
         format!("the function took longer than its {seconds} s")
     }
 
-    async fn call(
-        &self,
-        store: &mut Store<Sandbox>,
-        request: Request<AnswerBody>,
-        sender: oneshot::Sender<Said>,
-    ) -> wasmtime::Result<()> {
-        let sandbox = store.data_mut();
-        sandbox.log().serves(RequestId::of(request.headers()));
-        let http = &mut sandbox.http();
-        let request = http.new_incoming_request(Scheme::Http, request)?;
-        let answer = http.new_response_outparam(sender)?;
-        let Kind::Proxy(pre) = self.module.guest();
-        let proxy = pre.instantiate_async(&mut *store).await?;
-        proxy
-            .wasi_http_incoming_handler()
-            .call_handle(store, request, answer)
-            .await
-    }
-
-    fn trapped(&self, store: &Store<Sandbox>, error: &wasmtime::Error) -> Ending {
+    fn trapped(&self, memory: &MemoryLimit, error: &wasmtime::Error) -> Ending {
         if error.is::<PoolConcurrencyLimitError>() {
             return Ending::NoSlot;
         }
-        let memory = store.data().memory();
+        if let Some(error) = error.downcast_ref::<CommandError>()
+            && !(error.may_want_memory() && memory.exceeded().is_some())
+        {
+            return self.failed(error.reason(), error.to_string());
+        }
         let (reason, message) = match memory.exceeded() {
             Some(Exceeded::Own) => (
                 AnswerReason::OutOfMemory,
@@ -308,6 +365,33 @@ impl Run {
         self.function.log().warn(reason.as_str(), &message);
         Ending::Failed(Failure::new(reason, message))
     }
+}
+
+/// Passes an answer on when it begins.
+fn begin(sender: oneshot::Sender<Said>) -> Begin {
+    Box::new(|answer| {
+        // Where nobody waits for it any more, the guest is ended anyway.
+        let _ = sender.send(Ok(answer));
+    })
+}
+
+/// Calls a `wasi:http` 0.2 component in an instance of its own.
+async fn handle(
+    pre: ProxyPre<Sandbox>,
+    store: &mut Store<Sandbox>,
+    request: Request<AnswerBody>,
+    sender: oneshot::Sender<Said>,
+) -> wasmtime::Result<()> {
+    let sandbox = store.data_mut();
+    sandbox.log().serves(RequestId::of(request.headers()));
+    let http = &mut sandbox.http();
+    let request = http.new_incoming_request(Scheme::Http, request)?;
+    let answer = http.new_response_outparam(sender)?;
+    let proxy = pre.instantiate_async(&mut *store).await?;
+    proxy
+        .wasi_http_incoming_handler()
+        .call_handle(store, request, answer)
+        .await
 }
 
 /// When a request that is admitted now has to be answered.

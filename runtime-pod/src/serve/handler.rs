@@ -211,8 +211,10 @@ impl Handler {
         }
         let admitted = self.admission.admit(&function)?;
         let limit = admitted.version.limits().request_bytes;
-        if headers::content_length(request.headers()).is_some_and(|length| length > limit) {
-            return Err(body::request_too_large(limit).into());
+        if let Some(length) = headers::content_length(request.headers())
+            && length > limit
+        {
+            return Err(body::announced_too_large(length, limit).into());
         }
         Ok(Begun {
             function,

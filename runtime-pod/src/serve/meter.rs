@@ -151,7 +151,7 @@ mod tests {
 
     impl Setting {
         fn new() -> Self {
-            let engines = EngineSet::new(1, Budget::new(1 << 30)).unwrap();
+            let engines = EngineSet::new(1, Budget::new(1 << 30), false).unwrap();
             let worker = Worker::start(engines.clock());
             let id = id_of(&samples::function("hello"));
             Self {

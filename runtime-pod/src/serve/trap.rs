@@ -5,6 +5,7 @@ use wasmtime::{Trap, component::ResourceTableError};
 use wasmtime_wasi::I32Exit;
 
 use super::ending::Failure;
+use crate::service::GaveUp;
 
 /// Words of wasmtime's own limits, whose errors have no public type, and what they stand for. The
 /// hostile guests of `tests/hostile` hold them against the version in use.
@@ -45,6 +46,9 @@ pub(super) fn failure(error: &wasmtime::Error) -> Failure {
     if let Some(I32Exit(code)) = error.downcast_ref::<I32Exit>() {
         let message = format!("the function exited with code {code} instead of answering");
         return Failure::new(AnswerReason::Trapped, message);
+    }
+    if let Some(gave_up) = error.downcast_ref::<GaveUp>() {
+        return Failure::new(AnswerReason::Trapped, gave_up.to_string());
     }
     if let Some(ResourceTableError::Full) = error.downcast_ref::<ResourceTableError>() {
         return Failure::new(AnswerReason::TooManyHandles, TOO_MANY_HANDLES);

@@ -8,6 +8,7 @@ use super::{client::ask, *};
 use crate::{
     budget::Budget,
     code::{CodeCache, CodeKey, Seal},
+    command::contract::Counting,
     engine::{EngineSet, Target},
     samples,
     store::{CodeStore, ModuleStore},
@@ -34,7 +35,7 @@ async fn sibling(token: &str) -> Sibling {
     let address = listener.local_addr().unwrap();
     let seal = Arc::new(Seal::of_process());
     let code = CodeStore::open(&folder.path().join("code"), seal).unwrap();
-    let engines = EngineSet::new(1, Budget::new(1 << 30)).unwrap();
+    let engines = EngineSet::new(1, Budget::new(1 << 30), false).unwrap();
     let claims = Arc::new(Claims::default());
     let code = CodeCache::new(engines, code, 1 << 30).unwrap();
     let router = router(Offer {
@@ -95,9 +96,9 @@ async fn copy(siblings: &[&Sibling], token: &str, key: &CodeKey) -> (Copied, Vec
 }
 
 fn store(sibling: &Sibling, bytes: &[u8]) -> CodeKey {
-    let draft = sibling.code.draft(DIGEST).unwrap();
+    let draft = sibling.code.draft(DIGEST, Counting::default()).unwrap();
     draft.writer().unwrap().write_all(bytes).unwrap();
-    let target = Target::of(&samples::handler()).unwrap();
+    let target = Target::of(&samples::handler(), Counting::default()).unwrap();
     sibling.code.store().seal(&draft, target).unwrap();
     assert!(sibling.code.store().keep(&draft, target));
     *draft.key()
@@ -121,7 +122,7 @@ async fn code_is_copied_from_whoever_has_it_with_its_seal() {
 #[tokio::test]
 async fn code_that_a_sibling_makes_is_waited_for() {
     let sibling = sibling("secret").await;
-    let key = sibling.code.key(DIGEST);
+    let key = sibling.code.key(DIGEST, Counting::default());
     let claim = sibling.claims.claim(key);
     // Both have the same address here: neither waits for the other that has not begun.
     assert_eq!(copy(&[&sibling], "secret", &key).await.0, Copied::Nobody);

@@ -241,13 +241,14 @@ impl CodeStore {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::Wasi;
+    use crate::engine::{GuestKind, Wasi};
     use std::{io::Write, os::unix::fs::FileExt};
 
     const TARGET: Target = Target {
         wasi: Wasi::V0_2,
         counts_instructions: false,
         initial_end_bytes: 0,
+        guest: GuestKind::Component,
     };
 
     fn key() -> CodeKey {

@@ -4,8 +4,28 @@ use std::{path::PathBuf, process::Command, sync::LazyLock};
 
 use bytes::Bytes;
 
-static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
-    let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../e2e/guests"));
+static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| build("e2e/guests", "wasm32-wasip2"));
+
+/// A guest's bytes: `answer`, `v1`, `v2`, `missing-import`.
+pub fn bytes(name: &str) -> Bytes {
+    read(FOLDER.join(format!("{name}.wasm")))
+}
+
+/// The WASI 0.3 service.
+pub fn service() -> Bytes {
+    static SERVICE: LazyLock<PathBuf> =
+        LazyLock::new(|| build("e2e/service-guest", "wasm32-wasip2"));
+    read(SERVICE.join("service_guest.wasm"))
+}
+
+/// The workspace's root.
+pub fn root() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+/// Builds a Rust package of the workspace's tree, and says where its modules are.
+pub fn build(folder: &str, target: &str) -> PathBuf {
+    let folder = root().join(folder);
     let status = Command::new("cargo")
         .args([
             "build",
@@ -13,7 +33,7 @@ static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
             "--release",
             "--locked",
             "--target",
-            "wasm32-wasip2",
+            target,
         ])
         .current_dir(&folder)
         .env_remove("RUSTFLAGS")
@@ -22,14 +42,14 @@ static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
         .expect("cargo runs");
     assert!(
         status.success(),
-        "the guests do not build; is the target wasm32-wasip2 installed?"
+        "{} does not build; is the target {target} installed?",
+        folder.display()
     );
-    folder.join("target/wasm32-wasip2/release")
-});
+    folder.join("target").join(target).join("release")
+}
 
-/// A guest's bytes: `answer`, `v1`, `v2`, `missing-import`.
-pub fn bytes(name: &str) -> Bytes {
-    let path = FOLDER.join(format!("{name}.wasm"));
+/// Reads a module.
+pub fn read(path: PathBuf) -> Bytes {
     std::fs::read(&path)
         .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
         .into()

@@ -4,6 +4,7 @@
 #![allow(clippy::needless_pass_by_value, reason = "specs are written in place")]
 
 pub mod client;
+pub mod commands;
 pub mod guests;
 pub mod registry;
 
@@ -110,6 +111,7 @@ impl World {
                 .map(|siblings| Siblings::at(siblings, Tokens::open(folder.path().to_owned()))),
             stores: Offers::Named(plan.stores),
             own_hosts: OwnHosts::default(),
+            serves_wasi_0_3: true,
             observer: None,
         };
         let (source, functions) = watch::channel(None);

@@ -204,6 +204,7 @@ fn environment(plan: &RuntimePlan, gateway_host: &str) -> Vec<EnvVar> {
                 .expect("offers are texts under names, which JSON can hold"),
         ),
         value("WASMFN_GATEWAY_HOST", gateway_host.to_owned()),
+        value("WASMFN_WASI_03", plan.settings.wasi03.to_string()),
         value("WASMFN_GRACE_SECONDS", plan.grace_seconds.to_string()),
         value("RUST_LOG", plan.settings.log_filter.clone()),
     ]

@@ -1,0 +1,3 @@
+module example.com/cgi-go
+
+go 1.26
