@@ -1,5 +1,6 @@
 //! The turns of one thread: guests that computed beyond their first slice run one at a time, and
-//! between two of them everything else on the thread goes first.
+//! everything else on the thread goes first once they have had a slice together: one that uses all
+//! of it, or many short ones.
 
 use std::{
     sync::{
@@ -7,11 +8,12 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::Waker,
+    time::Instant,
 };
 
 use tokio::{sync::Notify, task::yield_now};
 
-use super::ring::Ring;
+use super::{ring::Ring, slice::SLICE};
 use crate::function::Runnable;
 
 /// Which function a guest belongs to, as long as it runs.
@@ -31,6 +33,23 @@ struct State {
     waiting: Ring<Group, Waiting>,
     holder: Option<(Group, u64)>,
     last_number: u64,
+    /// When everything else last went first.
+    slice_began_at: Option<Instant>,
+}
+
+impl State {
+    /// Gives the turn to the next one, whose waker this is.
+    fn give(&mut self) -> Option<Waker> {
+        let (group, waiting) = self.waiting.pop()?;
+        self.holder = Some((group, waiting.number));
+        Some(waiting.waker)
+    }
+
+    /// Whether another turn still belongs to the slice that others wait for.
+    fn has_time(&self, now: Instant) -> bool {
+        self.slice_began_at
+            .is_some_and(|began_at| now.saturating_duration_since(began_at) < SLICE)
+    }
 }
 
 #[derive(Debug)]
@@ -49,8 +68,8 @@ impl Turns {
         }
     }
 
-    /// Asks for a turn; `runnable` counts as long as it is asked for or had. `waker` is woken when it comes. It comes at once for one that was not
-    /// interrupted, if nobody else wants it.
+    /// Asks for a turn; `runnable` counts as long as it is asked for or had. `waker` is woken when it
+    /// comes. It comes at once for one that was not interrupted, if nobody else wants it.
     pub(super) fn ask(
         self: &Arc<Self>,
         group: Group,
@@ -63,6 +82,7 @@ impl Turns {
         let number = state.last_number;
         if state.holder.is_none() && state.waiting.is_empty() && !is_interrupted {
             state.holder = Some((group, number));
+            state.slice_began_at = Some(Instant::now());
         } else {
             let waker = waker.clone();
             state.waiting.push(group, Waiting { number, waker });
@@ -81,26 +101,21 @@ impl Turns {
         }
     }
 
-    /// Gives turns, one after the other, for ever. What is ready on this thread goes before each,
+    /// Gives slices, one after the other, for ever. What is ready on this thread goes before each,
     /// and so do requests that have arrived: yielding lets the executor look for them.
     pub(super) async fn give(&self) {
         loop {
             self.free.notified().await;
             yield_now().await;
-            let next = {
-                let mut state = self.lock();
-                if state.holder.is_some() {
-                    None
-                } else {
-                    let next = state.waiting.pop();
-                    state.holder = next
-                        .as_ref()
-                        .map(|(group, waiting)| (*group, waiting.number));
-                    next
-                }
-            };
-            if let Some((_, waiting)) = next {
-                waiting.waker.wake();
+            let mut state = self.lock();
+            if state.holder.is_some() {
+                continue;
+            }
+            state.slice_began_at = Some(Instant::now());
+            let next = state.give();
+            drop(state);
+            if let Some(waker) = next {
+                waker.wake();
             }
         }
     }
@@ -142,8 +157,12 @@ impl Turn {
 impl Drop for Turn {
     fn drop(&mut self) {
         let mut state = self.turns.lock();
+        let mut next = None;
         if state.holder == Some((self.group, self.number)) {
             state.holder = None;
+            if state.has_time(Instant::now()) {
+                next = state.give();
+            }
         } else {
             let number = self.number;
             state
@@ -156,7 +175,9 @@ impl Drop for Turn {
             self.turns.is_wanted.store(false, Ordering::Relaxed);
         }
         drop(state);
-        if is_free && !is_empty {
+        if let Some(waker) = next {
+            waker.wake();
+        } else if is_free && !is_empty {
             self.turns.free.notify_one();
         }
     }
@@ -169,7 +190,7 @@ mod tests {
         function::{Function, id_of},
         samples,
     };
-    use std::{cell::RefCell, future::poll_fn, rc::Rc, task::Poll};
+    use std::{cell::RefCell, future::poll_fn, rc::Rc, task::Poll, time::Duration};
     use tokio::task::{LocalSet, spawn_local};
 
     fn runnable() -> Runnable {
@@ -225,8 +246,8 @@ mod tests {
         assert!(!turns.is_busy(1));
     }
 
-    #[tokio::test]
-    async fn what_is_ready_goes_before_the_next_turn() {
+    /// What happened, in order, after a turn that took so long.
+    async fn after_a_turn_of(length: Duration) -> Vec<&'static str> {
         let turns = Arc::new(Turns::default());
         let order = Rc::new(RefCell::new(Vec::new()));
         LocalSet::new()
@@ -234,21 +255,38 @@ mod tests {
                 let giving = Arc::clone(&turns);
                 spawn_local(async move { giving.give().await });
                 let first = turn(&turns, 1).await;
+                let begun_at = Instant::now();
                 let (turns, noted) = (Arc::clone(&turns), Rc::clone(&order));
                 let next = spawn_local(async move {
                     let _turn = turn(&turns, 1).await;
                     noted.borrow_mut().push("turn");
                 });
                 yield_now().await;
+                while begun_at.elapsed() < length {}
                 drop(first);
-                for _ in 0..3 {
+                for _ in 0..2 {
                     let noted = Rc::clone(&order);
                     spawn_local(async move { noted.borrow_mut().push("request") });
                 }
                 next.await.unwrap();
             })
             .await;
-        assert_eq!(*order.borrow(), ["request", "request", "request", "turn"]);
+        order.take()
+    }
+
+    #[tokio::test]
+    async fn what_is_ready_goes_before_the_next_slice() {
+        assert_eq!(after_a_turn_of(SLICE).await, ["request", "request", "turn"]);
+    }
+
+    #[test]
+    fn short_turns_share_a_slice() {
+        let now = Instant::now();
+        let mut state = State::default();
+        assert!(!state.has_time(now));
+        state.slice_began_at = Some(now);
+        assert!(state.has_time(now + SLICE / 2));
+        assert!(!state.has_time(now + SLICE));
     }
 
     #[tokio::test]
