@@ -23,7 +23,9 @@ const RUNTIME: &str = "app.kubernetes.io/component=runtime";
 
 async fn tell(context: Context) -> Result<()> {
     let first = context.push_guest("v1", "versions:one").await?;
-    context.deploy("hello", &first, &json!({})).await?;
+    // So many requests at once would start pods, and none shall begin or end but by the version.
+    let one_pod = json!({ "scaling": { "maxReplicas": 1 } });
+    context.deploy("hello", &first, &one_pod).await?;
     version_becomes(&context, "v1").await?;
     let pods = context.pod_restarts(RUNTIME).await?;
     new_tag(&context).await?;

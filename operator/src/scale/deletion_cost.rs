@@ -36,17 +36,18 @@ pub(super) struct Mark {
     pub(super) cost: i32,
 }
 
-/// What to write on pods before `leaving` of them leave. Kubernetes takes those first that are not
-/// ready, so it matters only where ready ones that differ have to leave, and some stay.
-pub(super) fn marks(pods: &[Arc<Pod>], leaving: u32, knowledge: &Knowledge) -> Vec<Mark> {
-    let ready: Vec<Busy> = pods
-        .iter()
-        .filter(|pod| pod::is_ready(pod))
-        .map(|pod| busy(pod, knowledge))
-        .collect();
-    let unready = pods.len() - ready.len();
-    let leaving = usize::try_from(leaving).unwrap_or(usize::MAX);
-    choose(ready, leaving.saturating_sub(unready))
+/// What to write on pods before all but `staying` of them leave. Kubernetes takes those first that
+/// are not ready, so it matters only where ready ones that differ have to leave, and some stay.
+///
+/// Who leaves is counted from the pods and not from the replicas before: of an earlier, smaller
+/// decrease Kubernetes may not have removed anything yet.
+pub(super) fn marks(pods: &[Arc<Pod>], staying: u32, knowledge: &Knowledge) -> Vec<Mark> {
+    let here = pods.iter().filter(|pod| !pod::is_leaving(pod));
+    let (ready, unready): (Vec<_>, Vec<_>) = here.partition(|pod| pod::is_ready(pod));
+    let staying = usize::try_from(staying).unwrap_or(usize::MAX);
+    let leaving = (ready.len() + unready.len()).saturating_sub(staying);
+    let ready = ready.into_iter().map(|pod| busy(pod, knowledge)).collect();
+    choose(ready, leaving.saturating_sub(unready.len()))
 }
 
 fn choose(mut ready: Vec<Busy>, leaving: usize) -> Vec<Mark> {

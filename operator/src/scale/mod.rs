@@ -182,12 +182,12 @@ impl Scaler {
         match step {
             Step::Rest { until } => until,
             Step::Change => {
-                let leaving = inputs.current.saturating_sub(decision.replicas);
+                let staying = decision.replicas;
                 self.carry_out(Change {
                     deployment: Arc::clone(deployment),
                     from: inputs.current,
                     decision,
-                    marks: deletion_cost::marks(pods, leaving, &self.context.knowledge),
+                    marks: deletion_cost::marks(pods, staying, &self.context.knowledge),
                     decided_at: now,
                 });
                 decision.again_at

@@ -231,6 +231,25 @@ async fn the_least_busy_pod_is_marked_before_replicas_are_lowered() {
 }
 
 #[tokio::test]
+async fn a_pod_more_is_marked_where_an_earlier_decrease_has_removed_nothing_yet() {
+    let mut world = World::new(|_| None);
+    world.function("a", 2, NO_WINDOW);
+    for (name, in_flight) in [("p", 5), ("q", 0), ("r", 9)] {
+        world.pod("a", name, true, in_flight);
+    }
+    world.requests("a", 1, 0);
+    let _scaler = world.leads();
+    let call = world.server.hears(scales("a")).await;
+    assert_eq!(replicas(&call), 1);
+    let calls = world.server.calls();
+    let marked = calls.iter().filter(|call| call.path.contains("/pods/"));
+    let mut marked: Vec<&str> = marked.map(|call| call.path.as_str()).collect();
+    marked.sort_unstable();
+    let expected = ["/api/v1/namespaces/a/pods/p", "/api/v1/namespaces/a/pods/q"];
+    assert_eq!(marked, expected);
+}
+
+#[tokio::test]
 async fn a_pod_that_may_not_be_marked_holds_up_nothing() {
     let mut world = World::new(|call| {
         call.path
