@@ -41,7 +41,11 @@ impl Bench {
         let (cluster, release) = {
             let cache = Cache::open()?;
             let cluster = Cluster::up(settings, &cache).await?;
-            let release = install::install(&cluster, &cache).await?;
+            let release = if self.takes_what_is_installed() {
+                install::found(&cluster, &cache).await?
+            } else {
+                install::install(&cluster, &cache).await?
+            };
             (cluster, release)
         };
         let _forwards = Forwards::open(&cluster, true).await?;
@@ -57,5 +61,9 @@ impl Bench {
         context.close().await?;
         measured?;
         Ok(ExitCode::SUCCESS)
+    }
+
+    const fn takes_what_is_installed(&self) -> bool {
+        matches!(self, Self::Scale(options) if options.no_install)
     }
 }

@@ -42,6 +42,9 @@ pub struct ScaleOptions {
     /// How long the load of a row lasts, in seconds
     #[arg(long, default_value_t = 60.0)]
     pub seconds: f64,
+    /// Measure the product as it is installed
+    #[arg(long)]
+    pub no_install: bool,
     /// Folder for CSV and SVG files; by default `bench` in the work tree's `target`
     #[arg(long)]
     output: Option<PathBuf>,

@@ -20,8 +20,8 @@ const DEADLINE: Duration = Duration::from_secs(180);
 /// Shortest phase of a ramp, in seconds.
 const RAMP_STEP_SECONDS: f64 = 2.0;
 /// Of a burst and of the pause after it, in seconds.
-const BURST_SECONDS: f64 = 0.2;
-const PAUSE_SECONDS: f64 = 4.8;
+const BURST_SECONDS: f64 = 0.1;
+const PAUSE_SECONDS: f64 = 4.9;
 /// A phase in which next to nothing is sent still needs a request.
 const LOWEST_RATE: f64 = 1.0;
 
@@ -69,7 +69,7 @@ impl Rows<'_> {
         self.context.delete("wasmfunction", "saw").await
     }
 
-    /// Four times what a pod is meant to carry, for 200 ms, of which a pod needs 200 ms.
+    /// Several times what a pod is meant to carry, sent in 100 ms and answered 100 ms later.
     pub(super) async fn bursts(&self) -> Result<()> {
         self.deploy_shaped("bursts", &json!({ "minReplicas": 1 }))
             .await?;
