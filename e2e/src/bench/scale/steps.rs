@@ -55,7 +55,7 @@ impl Rows<'_> {
                 timeline.load_is(0.0);
                 held.release().await?.none_lost()?;
             }
-            self.print_step(percent, times);
+            self.print_step(BASE, percent, times);
         }
         timeline.add_replicas(&replicas);
         timeline.write(&self.options.output())?;
@@ -85,7 +85,7 @@ impl Rows<'_> {
                 // They are not waited for: a client that goes ends its guest.
                 drop((before, more));
             }
-            self.print_step(percent, times);
+            self.print_step(base, percent, times);
         }
         timeline.add_replicas(&replicas);
         timeline.write(&self.options.output())?;
@@ -137,9 +137,9 @@ impl Rows<'_> {
         Ok(cores)
     }
 
-    fn print_step(&self, percent: usize, times: Vec<Duration>) {
+    fn print_step(&self, base: usize, percent: usize, times: Vec<Duration>) {
         let missing = self.options.samples - times.len();
-        let name = format!("{BASE} x {percent} % to right replicas");
+        let name = format!("{base} x {percent} % to right replicas");
         println!("{}", Distribution::of(times).row(&name));
         if missing > 0 {
             println!("    {missing} not right within {RIGHT_DEADLINE:.0?}");
