@@ -4,11 +4,12 @@
 mod support;
 
 use std::{
-    io::Write,
+    io::{BufRead, BufReader, Write},
     net::SocketAddr,
     os::unix::process::ExitStatusExt,
     process::{Command, Output, Stdio},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use serde_json::json;
@@ -104,6 +105,46 @@ fn a_child_that_takes_too_much_memory_gets_none() {
     assert!(!output.status.success());
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("memory allocation of"), "{said}");
+}
+
+/// Fields of a process's state from the third on, while it is there.
+fn state(pid: u32) -> Option<Vec<String>> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, fields) = text.rsplit_once(") ")?;
+    Some(fields.split(' ').map(str::to_owned).collect())
+}
+
+#[test]
+fn a_child_ends_with_its_parent() {
+    // The shell is the parent; the child waits for a module that never comes.
+    let script = r#"exec 3<&0; "$0" compile-one-module 100000000 60 0.2 false <&3 & echo $!; wait"#;
+    let mut parent = Command::new("sh")
+        .args(["-c", script, env!("CARGO_BIN_EXE_wasmfn-runtime")])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let _module = parent.stdin.take().unwrap();
+    let mut pid = String::new();
+    BufReader::new(parent.stdout.take().unwrap())
+        .read_line(&mut pid)
+        .unwrap();
+    let pid: u32 = pid.trim().parse().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let until = |what: &str, is_so: &dyn Fn(Option<Vec<String>>) -> bool| {
+        while !is_so(state(pid)) {
+            assert!(Instant::now() < deadline, "never {what}: {:?}", state(pid));
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    // Its niceness is the last of the limits that it sets itself.
+    let before = state(parent.id()).unwrap()[16].clone();
+    until("limited", &|state| {
+        state.is_some_and(|fields| fields[16] != before)
+    });
+    parent.kill().unwrap();
+    parent.wait().unwrap();
+    until("gone", &|state| state.is_none_or(|fields| fields[0] == "Z"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

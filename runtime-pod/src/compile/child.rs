@@ -9,9 +9,7 @@ use std::{
     thread,
 };
 
-use rustix::process::{
-    Resource, Rlimit, Signal, getppid, nice, set_parent_process_death_signal, setrlimit,
-};
+use rustix::process::{Resource, Rlimit, Signal, nice, set_parent_process_death_signal, setrlimit};
 
 use super::{Allowance, order::Order};
 use crate::engine;
@@ -106,11 +104,9 @@ fn confine(allowance: Allowance) -> io::Result<()> {
         maximum: Some(allowance.cpu_seconds + 1),
     };
     setrlimit(Resource::Cpu, cpu)?;
-    nice(NICENESS)?;
+    // A parent that is gone before this has closed the child's standard input, which ends it too.
     set_parent_process_death_signal(Some(Signal::KILL))?;
-    if getppid().is_none() {
-        return Err(io::Error::other("the parent is gone"));
-    }
+    nice(NICENESS)?;
     let threads = thread::available_parallelism().map_or(1, usize::from);
     rayon::ThreadPoolBuilder::new()
         .num_threads(threads.min(MAX_THREADS))
