@@ -46,6 +46,7 @@ async fn what_is_not_granted_is_denied() {
     world.serve("one", spec).await;
     world.serve("none", json!({"image": "r/stores:1"})).await;
     assert_eq!(world.get("one", "/open/scratch").await.text, "opened");
+    assert_eq!(world.get("none", "/log").await.text, "logged");
     // Whether the admin offers it is nothing to a guest.
     for (function, store) in [("one", "other"), ("one", "nowhere"), ("none", "scratch")] {
         let answer = world.get(function, &format!("/open/{store}")).await;

@@ -4,6 +4,8 @@
 mod rate;
 mod request_id;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod wasi;
 
 use std::{
