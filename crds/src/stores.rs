@@ -21,6 +21,9 @@ pub enum StoreOffer {
     Memory,
     /// A Redis or Valkey server.
     Redis(ServerOffer),
+    /// The bucket `wasmfn` of a NATS server with JetStream.
+    #[serde(rename = "NATS")]
+    Nats(ServerOffer),
 }
 
 /// Where a store's server is.
@@ -41,7 +44,7 @@ impl StoreOffer {
     pub fn secret(&self) -> Option<&str> {
         match self {
             Self::Memory => None,
-            Self::Redis(server) => server.secret.as_deref(),
+            Self::Redis(server) | Self::Nats(server) => server.secret.as_deref(),
         }
     }
 }
@@ -55,7 +58,7 @@ mod tests {
         let text = r#"{
             "scratch": {"kind": "Memory"},
             "sessions": {"kind": "Redis", "url": "redis://valkey.data.svc:6379", "secret": "sessions"},
-            "open": {"kind": "Redis", "url": "redis://open.data.svc:6379"}
+            "open": {"kind": "NATS", "url": "nats://nats.data.svc:4222"}
         }"#;
         let offers: StoreOffers = serde_json::from_str(text).unwrap();
         assert_eq!(offers["scratch"], StoreOffer::Memory);

@@ -5,6 +5,7 @@
 
 mod backend;
 mod memory;
+mod nats;
 mod redis;
 mod space;
 mod stores;
@@ -19,7 +20,7 @@ pub(crate) use wasi::{Keyvalue, add_to_linker};
 
 /// Longest key, in bytes.
 pub(crate) const KEY_MAX_BYTES: usize = 1 << 10;
-/// Largest value, in bytes.
+/// Largest value, in bytes: NATS servers take no more in one message, as they come.
 pub(crate) const VALUE_MAX_BYTES: usize = 1 << 20;
 /// Keys of one batch.
 pub(crate) const BATCH_MAX_KEYS: usize = 100;

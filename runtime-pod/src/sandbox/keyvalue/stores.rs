@@ -9,7 +9,7 @@ use std::{
 use tokio::sync::Semaphore;
 use wasmfn_crds::stores::{STORE_PASSWORD_FIELD, STORE_USERNAME_FIELD, StoreOffer, StoreOffers};
 
-use super::{Backend, Space, memory::Memory, redis::Redis};
+use super::{Backend, Space, memory::Memory, nats::Nats, redis::Redis};
 use crate::{
     budget::Budget,
     references::{MissingReference, References},
@@ -163,6 +163,7 @@ impl Stores {
         Ok(match offer {
             StoreOffer::Memory => Arc::new(Memory::new(&self.budget)),
             StoreOffer::Redis(server) => Arc::new(Redis::new(&server.url, credentials)?),
+            StoreOffer::Nats(server) => Arc::new(Nats::new(&server.url, credentials.cloned())),
         })
     }
 }

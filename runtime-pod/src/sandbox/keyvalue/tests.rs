@@ -76,6 +76,20 @@ impl Server {
     }
 }
 
+impl Server {
+    async fn nats() -> Option<Self> {
+        Self::start("nats-server", |port, folder| {
+            format!(
+                "--port {port} --addr 127.0.0.1 --jetstream --store_dir {folder} --user wasmfn --pass {PASSWORD}"
+            )
+            .split(' ')
+            .map(str::to_owned)
+            .collect()
+        })
+        .await
+    }
+}
+
 /// Stores under the name `store`, and a volume with the credentials of its Secret.
 struct World {
     stores: Arc<Stores>,
@@ -103,6 +117,11 @@ impl World {
     fn redis(address: SocketAddr, password: &str) -> Self {
         let offer = StoreOffer::Redis(server(format!("redis://{address}")));
         Self::new(offer, None, password)
+    }
+
+    fn nats(address: SocketAddr, password: &str) -> Self {
+        let offer = StoreOffer::Nats(server(format!("nats://{address}")));
+        Self::new(offer, Some("wasmfn"), password)
     }
 
     fn grant(&self, namespace: &str, function: &str) -> Granted {
@@ -234,6 +253,15 @@ async fn redis_does_what_stores_do() {
     };
     does_what_stores_do(&World::redis(server.address, PASSWORD)).await;
     fails_without_its_password(&World::redis(server.address, "wrong")).await;
+}
+
+#[tokio::test]
+async fn nats_does_what_stores_do() {
+    let Some(server) = Server::nats().await else {
+        return;
+    };
+    does_what_stores_do(&World::nats(server.address, PASSWORD)).await;
+    fails_without_its_password(&World::nats(server.address, "wrong")).await;
 }
 
 async fn fails_without_its_password(world: &World) {
