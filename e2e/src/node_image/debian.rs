@@ -22,7 +22,7 @@ const UNUSED: [&str; 5] = [
     "usr/share/locale",
 ];
 
-/// A root file system with [`PACKAGES`], kept in the cache.
+/// A root file system with `PACKAGES`, kept in the cache.
 ///
 /// # Errors
 /// As [`root_with`].

@@ -2,7 +2,7 @@
 //!
 //! Which of two contracts a command keeps is settled when it is loaded ([`contract`]): CGI
 //! ([`cgi`]) or JSON ([`json`], under the limits of [`preset`]). Each request runs the program
-//! once, in a fresh instance ([`sandbox`], [`run`]).
+//! once, in a fresh instance (`sandbox`, `run`).
 
 pub mod cgi;
 pub mod contract;

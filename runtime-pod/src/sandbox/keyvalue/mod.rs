@@ -1,7 +1,7 @@
 //! Key-value stores: what a guest may open, and who keeps its values.
 //!
 //! A function is granted stores by name ([`Granted`]). Each of its keys lies in a [`Space`] of its
-//! own, so that no function meets another's; who keeps them is a [`Backend`].
+//! own, so that no function meets another's; who keeps them is a `Backend`.
 
 mod backend;
 mod memory;
