@@ -59,7 +59,8 @@ async fn a_guest_that_computes_for_ever_runs_out_of_cpu() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn spinners_do_not_keep_a_neighbour_waiting() {
-    let world = Arc::new(world(json!({"cpuMillisecondsPerRequest": 1000})).await);
+    let world =
+        Arc::new(world(json!({"cpuMillisecondsPerRequest": 1000, "timeoutSeconds": 120})).await);
     let spinners: Vec<_> = (0..8)
         .map(|_| {
             let address = world.address;
