@@ -5,6 +5,7 @@ pub mod keyvalue;
 mod log;
 mod memory;
 mod outbound;
+mod printer;
 mod refused;
 
 use std::sync::Arc;
@@ -15,9 +16,10 @@ use wasmtime_wasi_config::WasiConfigVariables;
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 pub(crate) use log::add_to_linker as add_logging_to_linker;
-pub use log::{GuestLog, LogStream, RequestId, RequestLog};
+pub use log::{GuestLog, RequestId, RequestLog};
 pub use memory::{Exceeded, Limited, MemoryLimit};
 pub use outbound::{AllowList, AllowListError, Caller, Outbound, OwnHosts};
+pub(crate) use printer::{Print, Printer};
 pub use refused::Refused;
 
 use crate::{budget::Reservation, engine::Module, function::Version};

@@ -1,9 +1,9 @@
 //! What guests write, as structured log lines: at a limited rate and length, with the names of the
 //! function and of the request.
 
+mod lines;
 mod rate;
 mod request_id;
-mod stream;
 #[cfg(test)]
 mod tests;
 mod wasi;
@@ -14,13 +14,14 @@ use std::{
 };
 
 use wasmfn_crds::condition::cut;
+use wasmtime_wasi::cli::StdoutStream;
 
 pub use request_id::RequestId;
-pub use stream::LogStream;
 pub(crate) use wasi::add_to_linker;
 
-use super::Refused;
+use super::{Printer, Refused};
 use crate::metrics::{Metrics, RefusalCounter};
+use lines::Lines;
 use rate::{Rate, Verdict};
 
 /// Longest line; the rest of a longer one is cut.
@@ -153,9 +154,8 @@ impl RequestLog {
     }
 
     /// An output of the instance.
-    #[must_use]
-    pub fn stream(&self, name: &'static str) -> LogStream {
-        LogStream::new(self.clone(), name)
+    pub fn stream(&self, name: &'static str) -> impl StdoutStream + use<> {
+        Printer::to(Lines::new(self.clone(), name))
     }
 
     /// The function's log.

@@ -218,12 +218,7 @@ async fn http1(stream: Box<dyn Stream>, permit: OwnedSemaphorePermit) -> Result<
         .max_headers(MAX_HEADERS)
         .handshake(TokioIo::new(stream))
         .await?;
-    tokio::spawn(async move {
-        let _permit = permit;
-        if let Err(error) = connection.await {
-            tracing::debug!(%error, "a connection of a guest ended early");
-        }
-    });
+    drive(connection, permit);
     Ok(Sender::Http1(sender))
 }
 
@@ -232,11 +227,19 @@ async fn http2(stream: Box<dyn Stream>, permit: OwnedSemaphorePermit) -> Result<
         .max_header_list_size(MAX_HEADER_LIST_BYTES)
         .handshake(TokioIo::new(stream))
         .await?;
+    drive(connection, permit);
+    Ok(Sender::Http2(sender))
+}
+
+/// Carries a connection to its end, in a task that holds its permit.
+fn drive(
+    connection: impl Future<Output = hyper::Result<()>> + Send + 'static,
+    permit: OwnedSemaphorePermit,
+) {
     tokio::spawn(async move {
         let _permit = permit;
         if let Err(error) = connection.await {
             tracing::debug!(%error, "a connection of a guest ended early");
         }
     });
-    Ok(Sender::Http2(sender))
 }
