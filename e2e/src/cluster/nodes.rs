@@ -180,15 +180,27 @@ impl Node {
     /// # Errors
     /// The node does not run such a container.
     pub async fn kill_container(&self, pod: &str, container: &str) -> Result<()> {
-        let script = format!(
-            "set -e; sandbox=$(crictl pods --quiet --state ready --name '^{pod}$'); \
-             test -n \"$sandbox\"; id=$(crictl ps --quiet --pod \"$sandbox\" --name '^{container}$'); \
-             kill -KILL \"$(crictl inspect --output go-template --template '{{{{.info.pid}}}}' \"$id\")\""
-        );
+        let script = kill_script(pod, container);
         self.exec(["sh", "-c", &script])
             .run()
             .await
             .with_context(|| format!("cannot kill the container {container} of {pod}"))
+    }
+
+    /// Kills it in the same way, and gives all that it had written once the node has taken that in.
+    ///
+    /// # Errors
+    /// The node does not run such a container.
+    pub async fn last_words(&self, pod: &str, container: &str) -> Result<String> {
+        let script = format!(
+            "{}; until crictl inspect --output go-template --template '{{{{.status.state}}}}' \"$id\" \
+             | grep -q EXITED; do sleep 0.1; done; crictl logs \"$id\" 2>&1",
+            kill_script(pod, container)
+        );
+        self.exec(["sh", "-c", &script])
+            .output()
+            .await
+            .with_context(|| format!("cannot read what the container {container} of {pod} wrote"))
     }
 
     /// What the container engine says about it: `running`, `paused`, `exited`.
@@ -201,4 +213,13 @@ impl Node {
     async fn docker(&self, verb: &str) -> Result<()> {
         Command::new("docker").args([verb, &self.0]).run().await
     }
+}
+
+/// Kills a container's first process, and leaves the container's id in `$id`.
+fn kill_script(pod: &str, container: &str) -> String {
+    format!(
+        "set -e; sandbox=$(crictl pods --quiet --state ready --name '^{pod}$'); \
+         test -n \"$sandbox\"; id=$(crictl ps --quiet --pod \"$sandbox\" --name '^{container}$'); \
+         kill -KILL \"$(crictl inspect --output go-template --template '{{{{.info.pid}}}}' \"$id\")\""
+    )
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
 use kube::api::LogParams;
@@ -33,6 +33,17 @@ impl Context {
             ..LogParams::default()
         };
         let log = self.api::<Pod>().logs(pod, &which).await?;
+        Ok(log.lines().filter_map(begun).collect())
+    }
+
+    /// Kills the runtime in a pod, and gives the ids of the requests that its guests had begun by then.
+    ///
+    /// # Errors
+    /// This cluster's nodes are not to be broken, or do not run it.
+    pub async fn begun_when_killed(&self, pod: &Pod) -> Result<BTreeSet<String>> {
+        let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref());
+        let node = self.nodes()?.named(node.context("the pod has a node")?)?;
+        let log = node.last_words(&pod.name_any(), "runtime").await?;
         Ok(log.lines().filter_map(begun).collect())
     }
 

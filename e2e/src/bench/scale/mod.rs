@@ -2,6 +2,7 @@
 
 mod bodies;
 mod first_answer;
+mod kills;
 mod nginx;
 mod plot;
 mod proxy_cost;
@@ -71,6 +72,8 @@ pub enum Row {
     Bursts,
     /// Runtime pods, gateways and operators rolled out under steady load
     Rollouts,
+    /// A runtime pod killed and deleted every 5 s under load
+    Kills,
     /// The way through the gateway beside the direct one and nginx
     Gateway,
     /// Memory of a gateway while large requests wait
@@ -149,6 +152,7 @@ impl Rows<'_> {
             Row::Saw => self.saw().await,
             Row::Bursts => self.bursts().await,
             Row::Rollouts => self.rollouts().await,
+            Row::Kills => self.kills().await,
             Row::Gateway => self.gateway_beside_nginx().await,
             Row::Bodies => self.bodies().await,
         }
