@@ -77,6 +77,8 @@ fn pod(plan: &RuntimePlan, gateway_host: &str) -> PodSpec {
         automount_service_account_token: Some(true),
         enable_service_links: Some(false),
         termination_grace_period_seconds: Some(plan.grace_seconds),
+        // A process 1 never hears of a SIGTERM that comes before it listens: docs/decisions/0047.
+        share_process_namespace: Some(true),
         security_context: Some(PodSecurityContext {
             run_as_non_root: Some(true),
             run_as_user: Some(USER),

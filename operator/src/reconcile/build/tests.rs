@@ -177,6 +177,7 @@ fn a_dedicated_function_owns_its_deployment_and_shapes_it() {
         "1Gi"
     );
     assert_eq!(pod["spec"]["terminationGracePeriodSeconds"], 120);
+    assert_eq!(pod["spec"]["shareProcessNamespace"], true);
 }
 
 #[test]
