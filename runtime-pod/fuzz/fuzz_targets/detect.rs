@@ -1,7 +1,7 @@
 //! What some bytes are.
 #![no_main]
 
-// The file itself, not the crate: wasmtime under sanitizers takes longer to build than to fuzz.
+// The file itself, not the crate: wasmtime takes longer to build than this to fuzz.
 #[path = "../../src/detect.rs"]
 mod detect;
 

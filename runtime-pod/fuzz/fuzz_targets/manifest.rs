@@ -7,8 +7,13 @@ mod digest;
 #[path = "../../src/registry/manifest.rs"]
 mod manifest;
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    if let Err(unusable) = manifest::select(bytes) {
-        assert!(!unusable.to_string().is_empty());
+use manifest::{Selection, Unusable, select};
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| match select(bytes) {
+    Ok(Selection::Layer(chosen) | Selection::Manifest(chosen)) => {
+        assert!(digest::is_valid(&chosen.digest));
+    }
+    Err(Unusable::Invalid(why) | Unusable::NotWasm(why) | Unusable::Unsupported(why)) => {
+        assert!(!why.is_empty());
     }
 });
