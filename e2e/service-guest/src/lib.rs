@@ -1,5 +1,7 @@
 //! A WASI 0.3 service for tests: well and ill behaved, by path.
 
+mod misuse;
+
 use wasip3::{
     clocks::monotonic_clock,
     exports::http::handler::Guest,
@@ -17,7 +19,9 @@ const PIECE_BYTES: usize = 16 << 10;
 
 impl Guest for Service {
     async fn handle(request: Request) -> Result<Response, ErrorCode> {
-        match request.get_path_with_query().as_deref().unwrap_or("/") {
+        let target = request.get_path_with_query();
+        let path = target.as_deref().unwrap_or("/");
+        match path {
             "/echo" => Ok(echo(request)),
             "/slow" => {
                 monotonic_clock::wait_for(60_000_000_000).await;
@@ -30,7 +34,9 @@ impl Guest for Service {
             },
             "/grow" => grow(),
             "/error" => Err(ErrorCode::InternalError(None)),
-            _ => Ok(text("Hello, 0.3!")),
+            _ => Ok(misuse::answer(path)
+                .await
+                .unwrap_or_else(|| text("Hello, 0.3!"))),
         }
     }
 }

@@ -12,5 +12,6 @@ mod clients;
 mod loading;
 mod neighbour;
 mod resources;
+mod services;
 mod soak;
 mod wat;

@@ -1,0 +1,80 @@
+//! WASI 0.3 services that never answer, never end, or keep all that they open.
+
+use futures::future::join_all;
+use serde_json::json;
+
+use super::{
+    cases::{Arena, NEIGHBOUR, is_refused},
+    support::{client::Answer, guests},
+};
+
+/// Requests of a case at the same time.
+const AT_ONCE: usize = 4;
+
+async fn arena() -> Arena {
+    let mut arena = Arena::new().await;
+    let limits = json!({
+        "cpuMillisecondsPerRequest": 1000, "timeoutSeconds": 2, "memoryPerRequest": "16Mi",
+    });
+    arena.module("service", guests::service(), limits).await;
+    arena
+}
+
+/// What comes of a few requests at the same time, while a neighbour is asked as well.
+async fn beside_a_neighbour(arena: &Arena, path: &str) -> Vec<Option<Answer>> {
+    let harm = join_all((0..AT_ONCE).map(|_| arena.get_cut(path)));
+    let (answers, neighbour) = tokio::join!(harm, arena.world.get(NEIGHBOUR, "/"));
+    assert_eq!(neighbour.status, 200, "{path}: {neighbour:?}");
+    answers
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_never_answers_or_opens_without_end_is_ended() {
+    let arena = arena().await;
+    let before = arena.memory();
+    let cases = [
+        ("/no-answer", 504, "Timeout"),
+        ("/endless-tasks", 500, "TooManyHandles"),
+        ("/endless-spawns", 500, "OutOfMemory"),
+        ("/endless-streams", 500, "TooManyHandles"),
+        ("/endless-futures", 500, "TooManyHandles"),
+    ];
+    for (path, status, reason) in cases {
+        for answer in beside_a_neighbour(&arena, path).await {
+            is_refused(path, &answer.unwrap(), status, reason);
+        }
+        arena.is_well(path, before).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_drops_its_body_midway_is_never_taken_for_whole() {
+    let arena = arena().await;
+    let before = arena.memory();
+    for path in ["/half-a-length", "/half-and-error"] {
+        for answer in beside_a_neighbour(&arena, path).await {
+            assert!(
+                answer.as_ref().is_none_or(|answer| answer.is_broken),
+                "{path}: {answer:?}"
+            );
+        }
+        arena.is_well(path, before).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_goes_on_after_its_answer_ends_within_its_limits() {
+    let arena = arena().await;
+    let before = arena.memory();
+    for path in ["/works-on", "/spins-on"] {
+        for answer in beside_a_neighbour(&arena, path).await {
+            let answer = answer.unwrap();
+            assert_eq!(
+                (answer.text.as_str(), answer.is_broken),
+                ("answered", false),
+                "{path}: {answer:?}"
+            );
+        }
+        arena.is_well(path, before).await;
+    }
+}
