@@ -1,15 +1,25 @@
 //! The pod's memory budget: what guests, compiled code and compilation draw on together.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    fmt::Debug,
+    sync::{
+        Arc, OnceLock, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
 };
+
+/// Holds memory that nobody needs right now.
+pub trait Relief: Debug + Send + Sync {
+    /// Lets some of it go; false where there is none left.
+    fn let_go(&self) -> bool;
+}
 
 /// Memory that the process may give away, and how much of it is given away.
 #[derive(Debug)]
 pub struct Budget {
     limit_bytes: u64,
     used_bytes: AtomicU64,
+    relief: OnceLock<Weak<dyn Relief>>,
 }
 
 impl Budget {
@@ -19,7 +29,13 @@ impl Budget {
         Arc::new(Self {
             limit_bytes,
             used_bytes: AtomicU64::new(0),
+            relief: OnceLock::new(),
         })
+    }
+
+    /// Asks `relief` to let go of what it holds before anything is refused. The first one stays.
+    pub fn relieved_by(&self, relief: Weak<dyn Relief>) {
+        let _ = self.relief.set(relief);
     }
 
     /// How much there is, in bytes.
@@ -52,6 +68,9 @@ impl Budget {
             let free = self.limit_bytes.saturating_sub(self.used_bytes());
             let bytes = free.min(most);
             if bytes < least {
+                if self.is_relieved() {
+                    continue;
+                }
                 return None;
             }
             // Somebody else may have taken some of it meanwhile.
@@ -73,6 +92,22 @@ impl Budget {
     }
 
     fn take(&self, bytes: u64) -> bool {
+        // What is too much for an empty budget is too much for this one: nothing has to go for it.
+        while !self.has_taken(bytes) {
+            if bytes > self.limit_bytes || !self.is_relieved() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Whether somebody has let memory go.
+    fn is_relieved(&self) -> bool {
+        let relief = self.relief.get().and_then(Weak::upgrade);
+        relief.is_some_and(|relief| relief.let_go())
+    }
+
+    fn has_taken(&self, bytes: u64) -> bool {
         self.used_bytes
             .try_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
                 used.checked_add(bytes)
@@ -194,6 +229,32 @@ mod tests {
         let _held = budget.charge(95);
         assert_eq!(bytes(5, 60), Some(5));
         assert_eq!(bytes(6, 60), None);
+    }
+
+    /// Gives one reservation back at a time.
+    #[derive(Debug, Default)]
+    struct Idle(std::sync::Mutex<Vec<Reservation>>);
+
+    impl Relief for Idle {
+        fn let_go(&self) -> bool {
+            self.0.lock().unwrap().pop().is_some()
+        }
+    }
+
+    #[test]
+    fn what_nobody_needs_is_let_go_before_anything_is_refused() {
+        let budget = Budget::new(100);
+        let idle = Arc::new(Idle::default());
+        let relief: Weak<dyn Relief> = Arc::downgrade(&(Arc::clone(&idle) as Arc<dyn Relief>));
+        budget.relieved_by(relief);
+        let held = (0..3).map(|_| budget.reserve(30).unwrap()).collect();
+        *idle.0.lock().unwrap() = held;
+        assert!(budget.reserve(101).is_none());
+        assert_eq!(idle.0.lock().unwrap().len(), 3);
+        let first = budget.reserve(65).unwrap();
+        assert_eq!(idle.0.lock().unwrap().len(), 1);
+        assert_eq!(budget.reserve_between(30, 35).unwrap().bytes(), 35);
+        drop(first);
     }
 
     #[test]
