@@ -72,6 +72,8 @@ reasons! {
     DigestKnown,
     /// Module pulled, compiled and linked.
     ModuleLoaded,
+    /// The same, but its instances cannot serve more than once, so `reuse` is given up.
+    NotReused,
     /// Its hosts lead to it.
     HostsAssigned,
     /// All pods that hold it serve the same version.

@@ -19,6 +19,7 @@ use crate::{
     journal::Journal,
     metrics::Metrics,
     report::Picture,
+    serve::Pools,
     source::{FunctionSet, FunctionSource},
 };
 
@@ -37,6 +38,7 @@ struct Held {
 impl Drop for Held {
     fn drop(&mut self) {
         self.task.abort();
+        self.function.rest_instances(true);
     }
 }
 
@@ -46,6 +48,7 @@ pub(crate) struct Manager {
     pub(crate) functions: Arc<FunctionTable>,
     pub(crate) picture: Arc<Picture>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) pools: Arc<Pools>,
     pub(crate) journal: Option<Arc<Journal>>,
 }
 
@@ -125,6 +128,9 @@ impl Manager {
 
     fn let_go(&self, name: &str, held: &Held) {
         self.functions.remove(&held.function);
+        held.function.rest_instances(true);
+        // First: what ends later would be counted under a name that is forgotten.
+        self.pools.sweep();
         self.metrics.forget(name);
         self.picture.changes.urgent();
         tracing::info!(function = name, "let go");

@@ -17,7 +17,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use crate::sandbox::Refused;
+use crate::{sandbox::Refused, serve::Discard};
 
 /// Buckets of durations: from half a millisecond to about 16 seconds.
 const FIRST_BUCKET_SECONDS: f64 = 0.0005;
@@ -60,8 +60,17 @@ struct Refusal {
     reason: &'static str,
 }
 
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct Discarded {
+    function: String,
+    cause: Discard,
+}
+
 /// Counts refusals of one kind.
 pub type RefusalCounter = Counter;
+
+/// Counts requests that instances serve after their first.
+pub type ReusedCounter = Counter;
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 struct Of {
@@ -104,6 +113,9 @@ pub struct Metrics {
     refusals: Family<Refusal, Counter>,
     seconds: Family<Of, Histogram, fn() -> Histogram>,
     loads: Family<From, Counter>,
+    made: Family<Of, Counter>,
+    reused: Family<Of, ReusedCounter>,
+    discarded: Family<Discarded, Counter>,
     mapped: Gauge<u64, AtomicU64>,
     functions: Gauge<u64, AtomicU64>,
     in_flight: Gauge<u64, AtomicU64>,
@@ -129,6 +141,9 @@ impl Default for Metrics {
             refusals: Family::default(),
             seconds: Family::new_with_constructor(histogram),
             loads: Family::default(),
+            made: Family::default(),
+            reused: Family::default(),
+            discarded: Family::default(),
             mapped: Gauge::default(),
             functions: Gauge::default(),
             in_flight: Gauge::default(),
@@ -156,6 +171,21 @@ impl Default for Metrics {
             "loads",
             "Modules that were loaded, by where their compiled code came from",
             metrics.loads.clone(),
+        );
+        registry.register(
+            "made_instances",
+            "Instances of functions with `reuse` that have begun",
+            metrics.made.clone(),
+        );
+        registry.register(
+            "reused_requests",
+            "Requests of functions with `reuse` that an instance served after its first",
+            metrics.reused.clone(),
+        );
+        registry.register(
+            "discarded_instances",
+            "Instances of functions with `reuse` that have ended, by function and cause",
+            metrics.discarded.clone(),
         );
         registry.register_with_unit(
             "code_mapped",
@@ -214,6 +244,25 @@ impl Metrics {
             .clone()
     }
 
+    /// Counts an instance of a function with `reuse` that begins.
+    pub fn made(&self, function: &str) {
+        let function = function.to_owned();
+        self.made.get_or_create(&Of { function }).inc();
+    }
+
+    /// Counts requests of a function that its instances serve after their first.
+    pub fn reused(&self, function: &str) -> ReusedCounter {
+        let function = function.to_owned();
+        self.reused.get_or_create(&Of { function }).clone()
+    }
+
+    /// Counts an instance of a function with `reuse` that has ended.
+    pub fn discarded(&self, function: &str, cause: Discard) {
+        let function = function.to_owned();
+        let labels = Discarded { function, cause };
+        self.discarded.get_or_create(&labels).inc();
+    }
+
     /// Counts a module that was loaded.
     pub fn loaded(&self, from: LoadedFrom) {
         self.loads.get_or_create(&From { from }).inc();
@@ -232,9 +281,18 @@ impl Metrics {
 
     /// Forgets a function that the pod no longer holds.
     pub fn forget(&self, function: &str) {
-        self.seconds.remove(&Of {
+        let of = Of {
             function: function.to_owned(),
-        });
+        };
+        self.seconds.remove(&of);
+        self.made.remove(&of);
+        self.reused.remove(&of);
+        for cause in Discard::ALL {
+            self.discarded.remove(&Discarded {
+                function: function.to_owned(),
+                cause,
+            });
+        }
         for outcome in OUTCOMES {
             self.requests.remove(&Outcome {
                 function: function.to_owned(),

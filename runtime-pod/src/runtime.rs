@@ -6,7 +6,7 @@ use std::{
     num::NonZeroUsize,
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicBool, AtomicU32},
     },
     time::{Duration, Instant},
@@ -19,7 +19,7 @@ use tokio::{
 
 use crate::{
     admin::{self, Admin},
-    budget::Budget,
+    budget::{Budget, Relief},
     changes::Changes,
     code::{CodeCache, Seal},
     compile::{Compiler, Program},
@@ -37,7 +37,7 @@ use crate::{
         Outbound, OwnHosts,
         keyvalue::{Offers, Stores},
     },
-    serve::{self, Admission, Closing, DataPort, Handler, Host, Observer, Trust},
+    serve::{self, Admission, Closing, DataPort, Handler, Host, Observer, Pools, Trust},
     siblings::{self, Asked, Claims, Offer, Siblings},
     source::FunctionSource,
     store::{CodeStore, ModuleStore},
@@ -47,6 +47,9 @@ use crate::{
 /// Requests at the same time, of all functions. Each engine has as many slots, where the address
 /// space suffices.
 const SLOTS: u32 = 1000;
+
+/// Part of the slots that instances may hold which wait for their next request, over all threads.
+const WAITING_SHARE: u32 = 4;
 
 /// How often the journal is told which functions run no more: one that stopped less than this
 /// before a crash is taken to have been running.
@@ -147,6 +150,9 @@ impl Runtime {
         let admission = Arc::new(Admission::new(Arc::clone(&budget), Slots::new(SLOTS)));
         let runnable = Arc::new(AtomicU32::new(0));
         let metrics = Arc::new(Metrics::default());
+        let most = SLOTS / WAITING_SHARE / u32::try_from(settings.threads.get()).unwrap_or(SLOTS);
+        let pools = Pools::new(most.max(1) as usize, Arc::clone(&metrics));
+        budget.relieved_by(Arc::downgrade(&pools) as Weak<dyn Relief>);
         let picture = Arc::new(Picture {
             pod: settings.pod,
             functions: Arc::clone(&functions),
@@ -185,6 +191,7 @@ impl Runtime {
             functions: Arc::clone(&functions),
             picture: Arc::clone(&picture),
             metrics: Arc::clone(&metrics),
+            pools: Arc::clone(&pools),
             journal: journal.clone(),
         };
         let mut tasks = JoinSet::new();
@@ -195,6 +202,7 @@ impl Runtime {
         let host = Host {
             outbound: Arc::new(Outbound::new(Arc::new(resolver), settings.own_hosts)),
             runnable,
+            pools,
         };
         let handler = Handler::new(
             functions,

@@ -1,12 +1,20 @@
 //! WASI 0.3 services: components that export `wasi:http/handler`.
 
-use std::future::poll_fn;
+use std::{
+    future::poll_fn,
+    pin::Pin,
+    task::{Context, Poll},
+};
 
+use bytes::Bytes;
 use http::{Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
+use tokio::sync::oneshot;
 use wasmtime::{Result, Store};
 use wasmtime_wasi_http::{
-    WasiHttpView,
-    p3::{self, bindings::ServicePre},
+    Error, WasiHttpView,
+    p3::{self, bindings::Service},
 };
 
 use crate::{sandbox::Sandbox, serve::AnswerBody};
@@ -19,18 +27,28 @@ pub(crate) struct GaveUp(String);
 /// Takes the answer once it begins.
 pub(crate) type Begin = Box<dyn FnOnce(Response<AnswerBody>) + Send>;
 
-/// Calls a service in an instance of its own, and lets it finish what it does after its answer has
-/// begun: the rest of the body, for one.
+/// How long an instance lives.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Lifetime {
+    /// It ends with its request, and the body of the answer with it.
+    OneRequest,
+    /// It serves further requests.
+    Longer,
+}
+
+/// Calls a service, and lets it finish what it does after its answer has begun: the rest of the body,
+/// for one. Where the instance lives longer, also the body that it has begun is passed on to its end,
+/// since nobody works on it afterwards.
 ///
 /// # Errors
 /// [`GaveUp`] within, or what wasmtime says of a trap.
 pub(crate) async fn handle(
-    service: ServicePre<Sandbox>,
+    service: &Service,
     store: &mut Store<Sandbox>,
     request: Request<AnswerBody>,
-    begin: Begin,
+    begin: impl FnOnce(Response<AnswerBody>) + Send,
+    lifetime: Lifetime,
 ) -> Result<()> {
-    let service = service.instantiate_async(&mut *store).await?;
     let (request, received) = p3::Request::from_http(store.data_mut().http().hooks, request);
     store
         .run_concurrent(async move |accessor| {
@@ -38,9 +56,53 @@ pub(crate) async fn handle(
                 .handle(accessor, request)
                 .await?
                 .map_err(|code| GaveUp(format!("{code:?}")))?;
-            begin(accessor.with(|store| answer.into_http(store, received))?);
+            let answer = accessor.with(|store| answer.into_http(store, received))?;
+            let over = if lifetime == Lifetime::Longer {
+                let (guard, over) = oneshot::channel();
+                begin(answer.map(|body| {
+                    Guarded {
+                        body,
+                        _guard: guard,
+                    }
+                    .boxed_unsync()
+                }));
+                Some(over)
+            } else {
+                begin(answer);
+                None
+            };
             poll_fn(|context| accessor.poll_no_interesting_tasks(context)).await;
+            if let Some(over) = over {
+                // It ends with the guard: nothing is ever sent.
+                let _ = over.await;
+            }
             Ok(())
         })
         .await?
+}
+
+/// A body that tells when it is dropped.
+struct Guarded {
+    body: AnswerBody,
+    _guard: oneshot::Sender<()>,
+}
+
+impl Body for Guarded {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }

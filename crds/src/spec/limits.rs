@@ -122,10 +122,12 @@ pub enum Contract {
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Reuse {
-    /// Requests that one instance serves before it is thrown away.
+    /// Requests that one instance serves before it is thrown away; each draws its own number from
+    /// the last quarter below this.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub max_requests: i32,
-    /// Requests that one instance serves at the same time; above 1 only for WASI 0.3 guests.
+    /// Requests that one instance serves at the same time. More than 1 is refused when the function
+    /// is loaded: instances serve one request after another.
     #[schemars(range(min = 1, max = 1000))]
     pub max_concurrent: i32,
     /// How long an instance waits for its next request, in seconds.

@@ -133,6 +133,9 @@ pub struct LoadedVersion {
     pub generation: i64,
     /// `Component` or `Command`.
     pub kind: String,
+    /// The spec asks for instances to be reused, and the guest turned out not to bear it.
+    #[serde(default)]
+    pub not_reused: bool,
 }
 
 #[cfg(test)]

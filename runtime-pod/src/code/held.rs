@@ -115,12 +115,17 @@ impl Code {
     /// # Errors
     /// [`Lost`] where its file is gone; who waits for that is told, and loads it again.
     pub fn module(&self) -> Result<Arc<Module>, Lost> {
-        let now = nanoseconds(self.cache.clock());
-        self.used_at.store(now, Ordering::Relaxed);
+        self.note_use();
         match self.mapped.load_full() {
             Some(module) => Ok(module),
             None => self.map(),
         }
+    }
+
+    /// It is asked for by somebody who holds the module already.
+    pub fn note_use(&self) {
+        let now = nanoseconds(self.cache.clock());
+        self.used_at.store(now, Ordering::Relaxed);
     }
 
     fn map(&self) -> Result<Arc<Module>, Lost> {

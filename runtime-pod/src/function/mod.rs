@@ -1,6 +1,7 @@
 //! Functions of this pod: what each answers with now, and what is being done about the rest.
 
 mod plan;
+mod reuse;
 mod settings;
 mod supervisor;
 mod table;
@@ -9,14 +10,15 @@ mod tests;
 
 use std::sync::{
     Arc, Mutex, PoisonError,
-    atomic::{AtomicU32, AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
 };
 
 use arc_swap::ArcSwapOption;
-use wasmfn_crds::WasmFunction;
+use wasmfn_crds::{Reason, WasmFunction};
 use wasmfn_report::{FunctionId, Load, LoadedVersion, Resolution, RuntimeFunction};
 
 pub use plan::ResolutionAuthority;
+pub use reuse::{Reuse, ReuseError};
 pub use settings::{SettingsError, Version};
 pub(crate) use supervisor::{Supervisor, supervise};
 pub use table::FunctionTable;
@@ -30,11 +32,17 @@ use crate::{
 /// observed.
 const FIRST_PEAK_BYTES: u64 = 2 << 20;
 
+/// What is logged of a guest that cannot serve twice.
+const NOT_REUSED: &str = "an instance failed at a request after its first, so `spec.reuse` is given up: \
+                          each request gets a fresh instance";
+
 /// A function that this pod holds.
 #[derive(Debug)]
 pub struct Function {
     id: FunctionId,
     version: ArcSwapOption<Version>,
+    /// Whether its instances have to go: it is suspended, or held no more.
+    is_resting: AtomicBool,
     state: Mutex<State>,
     in_flight: AtomicU32,
     runnable: AtomicU32,
@@ -73,6 +81,7 @@ impl Function {
             log: GuestLog::new(&id.name, metrics),
             id,
             version: ArcSwapOption::empty(),
+            is_resting: AtomicBool::new(false),
             state: Mutex::new(State {
                 generation: 0,
                 resolution: None,
@@ -177,6 +186,31 @@ impl Function {
             });
     }
 
+    /// Whether an instance of `version` may wait for another request.
+    #[must_use]
+    pub fn keeps(&self, version: &Arc<Version>) -> bool {
+        !self.is_resting.load(Ordering::Relaxed)
+            && version.reuse().is_some_and(Reuse::is_on)
+            && self
+                .version
+                .load()
+                .as_ref()
+                .is_some_and(|current| Arc::ptr_eq(current, version))
+    }
+
+    /// Lets the instances that wait for requests go, or has them wait again.
+    pub(crate) fn rest_instances(&self, is_resting: bool) {
+        self.is_resting.store(is_resting, Ordering::Relaxed);
+    }
+
+    /// The instances of `version` cannot serve twice: each request gets its own from now on.
+    pub(crate) fn give_up_reuse(&self, version: &Version) {
+        if version.reuse().is_some_and(Reuse::give_up) {
+            self.log.warn(Reason::NotReused.as_str(), NOT_REUSED);
+            self.changes.urgent();
+        }
+    }
+
     /// What the report says about it.
     #[must_use]
     pub fn report(&self) -> RuntimeFunction {
@@ -192,6 +226,7 @@ impl Function {
                 digest: version.code().digest().to_owned(),
                 generation: version.generation(),
                 kind: format!("{:?}", version.code().kind()),
+                not_reused: version.reuse().is_some_and(|reuse| !reuse.is_on()),
             }),
             in_flight,
             full: version

@@ -8,6 +8,7 @@ use wasmfn_crds::{
 };
 use wasmtime_wasi_config::WasiConfigVariables;
 
+use super::reuse::{Reuse, ReuseError};
 use crate::{
     code::Code,
     command::{
@@ -54,6 +55,9 @@ pub enum SettingsError {
     /// The spec wants a command's instances to be reused.
     #[error("`spec.reuse` must be unset: the module is a command, which ends with its request")]
     CommandReuse,
+    /// The spec wants instances to be reused in a way that they cannot be.
+    #[error(transparent)]
+    Reuse(#[from] ReuseError),
 }
 
 impl SettingsError {
@@ -65,7 +69,8 @@ impl SettingsError {
             | Self::Outbound(_)
             | Self::NoValue(_)
             | Self::NoCommand
-            | Self::CommandReuse => Reason::InvalidSpec,
+            | Self::CommandReuse
+            | Self::Reuse(_) => Reason::InvalidSpec,
             Self::Missing { .. } | Self::Store(GrantError::Credentials { .. }) => {
                 Reason::MissingSecret
             }
@@ -83,6 +88,7 @@ pub struct Version {
     revision: u64,
     limits: Limits,
     terms: Option<Terms>,
+    reuse: Option<Reuse>,
     environment: Vec<(String, String)>,
     config: Arc<WasiConfigVariables>,
     allowed: Arc<AllowList>,
@@ -142,6 +148,7 @@ impl Version {
             revision,
             limits,
             terms,
+            reuse: spec.reuse.as_ref().map(Reuse::read).transpose()?,
             environment,
             config: Arc::new(config),
             allowed: Arc::new(AllowList::read(&spec.outbound, namespace)?),
@@ -177,6 +184,12 @@ impl Version {
     #[must_use]
     pub const fn terms(&self) -> Option<Terms> {
         self.terms
+    }
+
+    /// How its instances are reused; nothing, where each serves one request.
+    #[must_use]
+    pub const fn reuse(&self) -> Option<&Reuse> {
+        self.reuse.as_ref()
     }
 
     /// Environment variables of the guest.

@@ -121,6 +121,7 @@ impl Hand {
     /// Does what can be done at once and starts what takes time; says when to look again.
     fn advance(&mut self, object: &Arc<WasmFunction>, revision: u64) -> Option<Instant> {
         let desired = Desired::of(object, revision);
+        self.function.rest_instances(desired.is_suspended);
         loop {
             let authority = self.supervisor.authority;
             match plan::next(&desired, &self.progress, authority, Instant::now()) {

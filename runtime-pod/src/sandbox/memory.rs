@@ -62,6 +62,11 @@ impl MemoryLimit {
         self.exceeded
     }
 
+    /// What was drawn from the budget, for another instance.
+    pub(super) fn into_reservation(self) -> Reservation {
+        self.reservation
+    }
+
     fn grow(&mut self, current_bytes: usize, desired_bytes: usize) -> bool {
         let more = u64::try_from(desired_bytes.saturating_sub(current_bytes)).unwrap_or(u64::MAX);
         let total = self.used_bytes.saturating_add(more);

@@ -13,8 +13,12 @@ use std::sync::Arc;
 use wasmtime::{Store, component::ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_config::WasiConfigVariables;
-use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+use wasmtime_wasi_http::{
+    WasiHttpCtx, WasiHttpCtxView, WasiHttpView,
+    p2::{body::HostOutgoingBody, types::HostResponseOutparam},
+};
 
+use log::Output;
 pub(crate) use log::add_to_linker as add_logging_to_linker;
 pub use log::{GuestLog, RequestId, RequestLog};
 pub use memory::{Exceeded, Limited, MemoryLimit};
@@ -22,7 +26,7 @@ pub use outbound::{AllowList, AllowListError, Caller, Outbound, OwnHosts};
 pub(crate) use printer::{Print, Printer};
 pub use refused::Refused;
 
-use crate::{budget::Reservation, engine::Module, function::Version};
+use crate::{budget::Reservation, engine::Module, function::Version, limits::Limits};
 use keyvalue::{Granted, Keyvalue};
 use outbound::{Allowance, Hooks};
 
@@ -44,7 +48,10 @@ pub struct Sandbox {
     config: Arc<WasiConfigVariables>,
     memory: MemoryLimit,
     log: RequestLog,
+    outputs: [Output; 2],
     stores: Arc<Granted>,
+    /// Whether this request has used a key-value store.
+    has_stored: bool,
 }
 
 impl std::fmt::Debug for Sandbox {
@@ -73,16 +80,19 @@ impl Sandbox {
             log: Arc::clone(log),
         };
         let log = RequestLog::new(Arc::clone(log));
+        let outputs = [log.stream("stdout"), log.stream("stderr")];
         let allowance = Allowance::new(version.limits());
         let sandbox = Self {
             table,
-            wasi: context(version, &log),
+            wasi: context(version, &outputs),
             http,
             hooks: Hooks::new(Arc::clone(outbound), caller, allowance),
             config: Arc::clone(version.config()),
             memory: MemoryLimit::new(version.limits().memory_bytes, reservation),
             log,
+            outputs,
             stores: Arc::clone(version.stores()),
+            has_stored: false,
         };
         let mut store = Store::new(module.engine().wasmtime(), sandbox);
         store.limiter(|sandbox| &mut sandbox.memory);
@@ -98,6 +108,7 @@ impl Sandbox {
 
     /// The key-value stores that the guest may open.
     pub(crate) fn keyvalue(&mut self) -> Keyvalue<'_> {
+        self.has_stored = true;
         Keyvalue {
             table: &mut self.table,
             granted: &self.stores,
@@ -111,6 +122,42 @@ impl Sandbox {
     }
 }
 
+/// What one request leaves to the next in an instance that serves several.
+impl Sandbox {
+    /// A request begins: its calls have an allowance of their own, and log lines its name.
+    pub(crate) fn begin(&mut self, request: RequestId, limits: &Limits) {
+        self.log.serves(request);
+        self.hooks.renew(limits);
+        self.has_stored = false;
+    }
+
+    /// The request is over: a line that it has begun ends, and is its own.
+    pub(crate) fn end(&mut self) {
+        for output in &self.outputs {
+            output.lock().finish();
+        }
+    }
+
+    /// Whether the guest holds on to the answer of the request that is over: its client would wait
+    /// for as long as the instance lives. Other handles that it keeps count against its limit.
+    pub(crate) fn holds_answer(&mut self) -> bool {
+        self.table
+            .iter_mut()
+            .any(|(_, entry)| entry.is::<HostOutgoingBody>() || entry.is::<HostResponseOutparam>())
+    }
+
+    /// Whether the request has done something that is seen outside of the instance, besides its
+    /// answer and its log.
+    pub(crate) fn has_acted(&self) -> bool {
+        self.has_stored || self.hooks.has_called()
+    }
+
+    /// What its memory limit has drawn from the pod's budget, for another instance.
+    pub(crate) fn into_reservation(self) -> Reservation {
+        self.memory.into_reservation()
+    }
+}
+
 impl Limited for Sandbox {
     fn memory(&self) -> &MemoryLimit {
         &self.memory
@@ -118,12 +165,12 @@ impl Limited for Sandbox {
 }
 
 /// Environment, output, clocks and randomness; no files, sockets or name look-up.
-fn context(version: &Version, log: &RequestLog) -> WasiCtx {
+fn context(version: &Version, [stdout, stderr]: &[Output; 2]) -> WasiCtx {
     let mut builder = WasiCtx::builder();
     builder
         .envs(version.environment())
-        .stdout(log.stream("stdout"))
-        .stderr(log.stream("stderr"))
+        .stdout(stdout.clone())
+        .stderr(stderr.clone())
         .max_random_size(MAX_RANDOM_BYTES);
     builder.build()
 }

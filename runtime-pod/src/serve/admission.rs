@@ -10,11 +10,12 @@ use std::{
 
 use wasmfn_crds::answer::Refusal;
 
+use super::reuse::{Instance, Pool, Pools, Room};
 use crate::{
-    budget::{Budget, Reservation},
+    budget::Budget,
     code::Lost,
     engine::{Module, Slot, Slots},
-    function::{Function, InFlight, Version},
+    function::{Function, InFlight, Reuse, Version},
 };
 
 /// How long the pod calls itself full after it had to refuse a request for want of memory.
@@ -35,17 +36,26 @@ pub struct Admission {
 pub(super) struct Admitted {
     pub(super) version: Arc<Version>,
     pub(super) module: Arc<Module>,
-    pub(super) reservation: Reservation,
+    pub(super) place: Place,
     /// Held until the guest has ended and its answer is sent.
     pub(super) permit: Arc<Permit>,
+}
+
+/// Where a request runs.
+#[derive(Debug)]
+pub(super) enum Place {
+    /// In an instance that is to be made.
+    Fresh(Room),
+    /// In an instance that has served others.
+    Kept(Box<Instance>),
 }
 
 /// What counts a request as in flight.
 #[derive(Debug)]
 pub(super) struct Permit {
     _in_flight: InFlight,
-    /// One of the process, and one of the engine.
-    _slots: [Slot; 2],
+    /// One of the process.
+    _slot: Slot,
 }
 
 impl Admission {
@@ -60,38 +70,78 @@ impl Admission {
         }
     }
 
-    /// Lets a request of `function` begin, or says why not.
-    pub(super) fn admit(&self, function: &Arc<Function>) -> Result<Admitted, Refusal> {
-        let Some(version) = function.version() else {
+    /// The version of `function` that answers, or why there is none.
+    pub(super) fn version(function: &Function) -> Result<Arc<Version>, Refusal> {
+        function.version().ok_or_else(|| {
             // It is first in line from now on.
             function.demand().note();
-            return Err(if function.has_failed() {
+            if function.has_failed() {
                 Refusal::Failed
             } else {
                 Refusal::Loading
-            });
-        };
+            }
+        })
+    }
+
+    /// Lets a request of `version` begin, or says why not: in an instance of `pool`, if one waits
+    /// there, else in a fresh one, for whose sake those of `pools` go that wait.
+    pub(super) fn admit(
+        &self,
+        function: &Arc<Function>,
+        version: Arc<Version>,
+        pool: &Pool,
+        pools: &Pools,
+    ) -> Result<Admitted, Refusal> {
         let in_flight = function
             .enter(version.limits().max_concurrency)
             .ok_or(Refusal::Full)?;
-        let slot = |slots: &Arc<Slots>| slots.take().ok_or_else(|| self.refuse_full());
+        let slot = self.slots.take().ok_or_else(|| self.refuse_full())?;
+        let permit = Arc::new(Permit {
+            _in_flight: in_flight,
+            _slot: slot,
+        });
+        if version.reuse().is_some_and(Reuse::is_on)
+            && let Some(instance) = pool.take(&version)
+        {
+            version.code().note_use();
+            return Ok(Admitted {
+                module: Arc::clone(instance.module()),
+                version,
+                place: Place::Kept(instance),
+                permit,
+            });
+        }
         let module = version.code().module().map_err(|Lost| Refusal::Loading)?;
-        let slots = [slot(&self.slots)?, slot(module.engine().slots())?];
+        let room = self.room(function, &version, module.engine().slots(), pools)?;
+        Ok(Admitted {
+            version,
+            module,
+            place: Place::Fresh(room),
+            permit,
+        })
+    }
+
+    fn room(
+        &self,
+        function: &Function,
+        version: &Version,
+        slots: &Arc<Slots>,
+        pools: &Pools,
+    ) -> Result<Room, Refusal> {
+        let slot = loop {
+            match slots.take() {
+                Some(slot) => break slot,
+                None if pools.let_go_of(slots) => {}
+                None => return Err(self.refuse_full()),
+            }
+        };
         let expected = function.expected_bytes().min(version.limits().memory_bytes);
         let reservation = self
             .budget
             .reserve(expected)
             .ok_or_else(|| self.refuse_full())?
             .counted_in(function.memory());
-        Ok(Admitted {
-            version,
-            module,
-            reservation,
-            permit: Arc::new(Permit {
-                _in_flight: in_flight,
-                _slots: slots,
-            }),
-        })
+        Ok(Room { reservation, slot })
     }
 
     /// Takes note that the pod could not take a request.

@@ -29,14 +29,23 @@ pub(super) struct RequestBody<B> {
     fate: Arc<Fate>,
 }
 
-impl<B> RequestBody<B> {
-    pub(super) const fn new(inner: B, limit_bytes: u64, fate: Arc<Fate>) -> Self {
+impl<B: Body> RequestBody<B> {
+    pub(super) fn new(inner: B, limit_bytes: u64, fate: Arc<Fate>) -> Self {
+        if inner.is_end_stream() {
+            fate.request_over();
+        }
         Self {
             inner,
             left_bytes: limit_bytes,
             limit_bytes,
             fate,
         }
+    }
+}
+
+impl<B> Drop for RequestBody<B> {
+    fn drop(&mut self) {
+        self.fate.request_over();
     }
 }
 
@@ -79,7 +88,10 @@ where
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let frame = match ready!(Pin::new(&mut self.inner).poll_frame(context)) {
-            None => return Poll::Ready(None),
+            None => {
+                self.fate.request_over();
+                return Poll::Ready(None);
+            }
             Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
             Some(Ok(frame)) => frame,
         };

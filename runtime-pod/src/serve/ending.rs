@@ -1,6 +1,9 @@
 //! How a guest ended, written down once and read by both halves of its request.
 
-use std::sync::OnceLock;
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicBool, Ordering},
+};
 
 use tokio::sync::Notify;
 use wasmfn_crds::answer::AnswerReason;
@@ -38,6 +41,7 @@ impl Failure {
 pub(super) struct Fate {
     ending: OnceLock<Ending>,
     stop: Notify,
+    is_request_over: AtomicBool,
 }
 
 impl Fate {
@@ -57,6 +61,16 @@ impl Fate {
         self.stop.notified().await;
     }
 
+    /// The body of the request was read to its end, or let go.
+    pub(super) fn request_over(&self) {
+        self.is_request_over.store(true, Ordering::Release);
+    }
+
+    /// Whether nobody holds on to the request's body, for which its client would wait.
+    pub(super) fn is_request_over(&self) -> bool {
+        self.is_request_over.load(Ordering::Acquire)
+    }
+
     /// How the guest ended; none while it runs.
     pub(super) fn ending(&self) -> Option<&Ending> {
         self.ending.get()
@@ -67,6 +81,33 @@ impl Fate {
         match self.ending() {
             Some(Ending::Failed(failure)) => Some(failure),
             _ => None,
+        }
+    }
+}
+
+/// Makes sure that an ending is written down.
+pub(super) struct WrittenDown(Option<Arc<Fate>>);
+
+impl WrittenDown {
+    pub(super) fn new(fate: &Arc<Fate>) -> Self {
+        Self(Some(Arc::clone(fate)))
+    }
+
+    /// The ending is somebody else's to write down.
+    pub(super) fn pass_on(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for WrittenDown {
+    fn drop(&mut self) {
+        if let Some(fate) = &self.0
+            && fate.ending().is_none()
+        {
+            fate.set(Ending::Failed(Failure::new(
+                AnswerReason::Internal,
+                "the pod failed while it served the request",
+            )));
         }
     }
 }

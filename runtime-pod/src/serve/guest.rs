@@ -1,5 +1,5 @@
-//! Runs one request in a fresh instance, within its limits: on the task that asks until its answer
-//! begins, then on a task of its own if it has not ended by then.
+//! A guest that answers one request: on the task that asks until its answer begins, then on a task
+//! of its own if it has not ended by then.
 
 use std::{
     future::poll_fn,
@@ -10,45 +10,18 @@ use std::{
     time::Duration,
 };
 
-use futures::{FutureExt, future::BoxFuture};
+use futures::FutureExt;
 use http::{Request, Response};
-use tokio::{
-    sync::oneshot,
-    task::JoinHandle,
-    time::{Instant, sleep_until},
-};
-use wasmfn_crds::answer::AnswerReason;
-use wasmtime::{InstancePre, PoolConcurrencyLimitError, Store};
-use wasmtime_wasi_http::{
-    WasiHttpView,
-    p2::{
-        bindings::{
-            ProxyPre,
-            http::types::{ErrorCode, Scheme},
-        },
-        body::HyperOutgoingBody,
-    },
-};
+use tokio::{sync::oneshot, task::JoinHandle, time::Instant};
+use wasmtime_wasi_http::p2::{bindings::http::types::ErrorCode, body::HyperOutgoingBody};
 
 use super::{
-    admission::{Admitted, Permit},
-    answer::AnswerBody,
-    ending::{Ending, Failure, Fate},
-    meter::{Metered, OutOfCpu},
-    slice, trap,
-    worker::Worker,
+    admission::Admitted, answer::AnswerBody, ending::Fate, reuse::Pools, run::run, worker::Worker,
 };
-use crate::{
-    budget::Reservation,
-    command::{Call, CommandError, CommandSandbox, Surroundings, contract::Terms},
-    engine::{Guest as Kind, Module},
-    function::{Function, Version},
-    sandbox::{Exceeded, Limited, MemoryLimit, Outbound, RequestId, RequestLog, Sandbox},
-    service::{self, Begin},
-};
+use crate::{function::Function, sandbox::Outbound};
 
 /// What a guest says through its `response-outparam`.
-type Said = Result<Response<HyperOutgoingBody>, ErrorCode>;
+pub(super) type Said = Result<Response<HyperOutgoingBody>, ErrorCode>;
 
 /// What all guests need.
 #[derive(Clone, Debug)]
@@ -57,6 +30,8 @@ pub struct Host {
     pub outbound: Arc<Outbound>,
     /// How many wait for CPU right now.
     pub runnable: Arc<AtomicU32>,
+    /// Instances that wait for their next request.
+    pub pools: Arc<Pools>,
 }
 
 /// A request that a guest is to answer.
@@ -154,244 +129,6 @@ impl Drop for Guest {
             task.abort();
         }
     }
-}
-
-async fn run(job: Job, sender: oneshot::Sender<Said>) {
-    let Admitted {
-        version,
-        module,
-        reservation,
-        permit,
-    } = job.admitted;
-    let run = Run {
-        _permit: permit,
-        version,
-        module,
-        function: job.function,
-        host: job.host,
-        worker: job.worker,
-        deadline: job.deadline,
-        fate: job.fate,
-    };
-    let request = job.request;
-    match (run.module.guest(), run.version.terms()) {
-        (Kind::Proxy(pre), _) => {
-            let store = run.sandbox(reservation);
-            let pre = pre.clone();
-            run.in_store(store, |store| Box::pin(handle(pre, store, request, sender)))
-                .await;
-        }
-        (Kind::Service(pre), _) => {
-            let mut store = run.sandbox(reservation);
-            let id = RequestId::of(request.headers());
-            store.data_mut().log().serves(id);
-            let (pre, begin) = (pre.clone(), begin(sender));
-            run.in_store(store, |store| {
-                Box::pin(service::handle(pre, store, request, begin))
-            })
-            .await;
-        }
-        (Kind::Command(program), Some(terms)) => {
-            run.command(program, terms, reservation, request, sender)
-                .await;
-        }
-        // Its ending, which nobody writes down, is that the pod failed.
-        (Kind::Command(_), None) => drop(WrittenDown(run.fate)),
-    }
-}
-
-/// Makes sure that an ending is written down.
-struct WrittenDown(Arc<Fate>);
-
-impl Drop for WrittenDown {
-    fn drop(&mut self) {
-        if self.0.ending().is_none() {
-            self.0.set(Ending::Failed(Failure::new(
-                AnswerReason::Internal,
-                "the pod failed while it served the request",
-            )));
-        }
-    }
-}
-
-/// One request's run.
-struct Run {
-    version: Arc<Version>,
-    module: Arc<Module>,
-    function: Arc<Function>,
-    host: Host,
-    worker: Arc<Worker>,
-    deadline: Instant,
-    fate: Arc<Fate>,
-    _permit: Arc<Permit>,
-}
-
-impl Run {
-    /// A store for a component.
-    fn sandbox(&self, reservation: Reservation) -> Store<Sandbox> {
-        Sandbox::store(
-            &self.version,
-            &self.module,
-            self.function.log(),
-            &self.host.outbound,
-            reservation,
-        )
-    }
-
-    /// Runs a command.
-    async fn command(
-        &self,
-        program: &InstancePre<CommandSandbox>,
-        terms: Terms,
-        reservation: Reservation,
-        request: Request<AnswerBody>,
-        sender: oneshot::Sender<Said>,
-    ) {
-        let log = RequestLog::new(Arc::clone(self.function.log()));
-        log.serves(RequestId::of(request.headers()));
-        let surroundings = Surroundings {
-            version: &self.version,
-            module: &self.module,
-            function: &self.function.id().name,
-            log: &log,
-            reservation,
-        };
-        match Call::prepare(terms, request, surroundings, begin(sender)) {
-            Ok((store, call)) => {
-                let program = program.clone();
-                self.in_store(store, |store| Box::pin(call.run(store, program)))
-                    .await;
-            }
-            Err(error) => {
-                self.fate
-                    .set(self.failed(error.reason(), error.to_string()));
-            }
-        }
-    }
-
-    /// Makes a call in its store, and writes down how it ended before the store goes, whose end
-    /// closes the answer: also where this is dropped or panics, the ending stands before anybody
-    /// can ask for it.
-    async fn in_store<T: Limited + 'static>(
-        &self,
-        mut store: Store<T>,
-        call: impl for<'a> FnOnce(&'a mut Store<T>) -> BoxFuture<'a, wasmtime::Result<()>>,
-    ) {
-        let written = WrittenDown(Arc::clone(&self.fate));
-        let ending = self.to_end(&mut store, call).await;
-        self.function
-            .observe_memory(store.data().memory().used_bytes());
-        self.fate.set(ending);
-        drop(written);
-        drop(store);
-    }
-
-    async fn to_end<T: Limited + 'static>(
-        &self,
-        store: &mut Store<T>,
-        call: impl for<'a> FnOnce(&'a mut Store<T>) -> BoxFuture<'a, wasmtime::Result<()>>,
-    ) -> Ending {
-        store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(|_| Ok(slice::tick()));
-        let cpu = self.version.limits().cpu;
-        let result = {
-            let metered = Metered::new(
-                call(store),
-                cpu,
-                Arc::clone(&self.function),
-                Arc::clone(&self.host.runnable),
-                Arc::clone(&self.worker),
-            );
-            tokio::select! {
-                // First: most guests end in one go, and then there is nothing to wait for.
-                biased;
-                result = metered => result,
-                () = sleep_until(self.deadline) => {
-                    return self.failed(AnswerReason::Timeout, self.too_late());
-                }
-                () = self.fate.stopped() => return Ending::Returned,
-            }
-        };
-        match result {
-            Ok(Ok(())) => Ending::Returned,
-            Ok(Err(error)) => self.trapped(store.data().memory(), &error),
-            Err(OutOfCpu) => self.failed(
-                AnswerReason::OutOfCpu,
-                format!(
-                    "the function used more than its {} ms of CPU time",
-                    cpu.as_millis()
-                ),
-            ),
-        }
-    }
-    fn too_late(&self) -> String {
-        let seconds = self.version.limits().timeout.as_secs();
-        format!("the function took longer than its {seconds} s")
-    }
-
-    fn trapped(&self, memory: &MemoryLimit, error: &wasmtime::Error) -> Ending {
-        if error.is::<PoolConcurrencyLimitError>() {
-            return Ending::NoSlot;
-        }
-        if let Some(error) = error.downcast_ref::<CommandError>()
-            && !(error.may_want_memory() && memory.exceeded().is_some())
-        {
-            return self.failed(error.reason(), error.to_string());
-        }
-        let (reason, message) = match memory.exceeded() {
-            Some(Exceeded::Own) => (
-                AnswerReason::OutOfMemory,
-                format!(
-                    "the function needs more than its {} bytes of memory",
-                    memory.limit_bytes()
-                ),
-            ),
-            Some(Exceeded::Pod) => (
-                AnswerReason::OutOfMemory,
-                "the pod has no more memory for the function".to_owned(),
-            ),
-            None => {
-                let failure = trap::failure(error);
-                (failure.reason, failure.message)
-            }
-        };
-        self.function
-            .log()
-            .warn(reason.as_str(), &format!("{message}: {error:?}"));
-        Ending::Failed(Failure::new(reason, message))
-    }
-
-    fn failed(&self, reason: AnswerReason, message: String) -> Ending {
-        self.function.log().warn(reason.as_str(), &message);
-        Ending::Failed(Failure::new(reason, message))
-    }
-}
-
-/// Passes an answer on when it begins.
-fn begin(sender: oneshot::Sender<Said>) -> Begin {
-    Box::new(|answer| {
-        // Where nobody waits for it any more, the guest is ended anyway.
-        let _ = sender.send(Ok(answer));
-    })
-}
-
-/// Calls a `wasi:http` 0.2 component in an instance of its own.
-async fn handle(
-    pre: ProxyPre<Sandbox>,
-    store: &mut Store<Sandbox>,
-    request: Request<AnswerBody>,
-    sender: oneshot::Sender<Said>,
-) -> wasmtime::Result<()> {
-    let sandbox = store.data_mut();
-    sandbox.log().serves(RequestId::of(request.headers()));
-    let http = &mut sandbox.http();
-    let request = http.new_incoming_request(Scheme::Http, request)?;
-    let answer = http.new_response_outparam(sender)?;
-    let proxy = pre.instantiate_async(&mut *store).await?;
-    proxy
-        .wasi_http_incoming_handler()
-        .call_handle(store, request, answer)
-        .await
 }
 
 /// When a request that is admitted now has to be answered.

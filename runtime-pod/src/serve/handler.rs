@@ -30,6 +30,7 @@ use super::{
     guest::{self, Guest, Host, Job},
     headers,
     observe::{Observer, Watch},
+    reuse::Pools,
     worker::Worker,
 };
 use crate::{
@@ -136,6 +137,11 @@ impl Handler {
         }
     }
 
+    /// Instances that wait for their next request.
+    pub(super) const fn pools(&self) -> &Arc<Pools> {
+        &self.host.pools
+    }
+
     /// From now on answers tell clients not to use their connection again.
     pub fn leave(&self) {
         self.is_leaving.store(true, Ordering::Release);
@@ -175,7 +181,7 @@ impl Handler {
         worker: &Arc<Worker>,
     ) -> Response<AnswerBody> {
         let mut watch = Watch::new(&request, Arc::clone(&self.metrics), self.observer.clone());
-        let answered = match self.begin(request, &mut watch) {
+        let answered = match self.begin(request, worker, &mut watch) {
             Ok(begun) => self.run(begun, worker, &mut watch).await,
             Err(instead) => Err(instead),
         };
@@ -190,7 +196,12 @@ impl Handler {
     }
 
     /// Decides, before anything of the body is read, whether the request may begin.
-    fn begin(&self, request: Request<Incoming>, watch: &mut Watch) -> Result<Begun, Instead> {
+    fn begin(
+        &self,
+        request: Request<Incoming>,
+        worker: &Worker,
+        watch: &mut Watch,
+    ) -> Result<Begun, Instead> {
         let function = self.function(request.headers())?;
         watch.function(&function.id().name);
         self.note_arrival();
@@ -209,13 +220,15 @@ impl Handler {
             let message = "the request must have a `Host`";
             return Err(Failure::new(AnswerReason::BadRequest, message).into());
         }
-        let admitted = self.admission.admit(&function)?;
-        let limit = admitted.version.limits().request_bytes;
+        let version = Admission::version(&function)?;
+        let limit = version.limits().request_bytes;
         if let Some(length) = headers::content_length(request.headers())
             && length > limit
         {
             return Err(body::announced_too_large(length, limit).into());
         }
+        let (pool, pools) = (worker.pool(), &self.host.pools);
+        let admitted = self.admission.admit(&function, version, pool, pools)?;
         Ok(Begun {
             function,
             admitted,

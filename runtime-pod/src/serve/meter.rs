@@ -140,6 +140,7 @@ mod tests {
         engine::EngineSet,
         function::{Function, id_of},
         samples,
+        serve::Pools,
     };
     use std::{future::poll_fn, sync::atomic::Ordering, time::Instant};
 
@@ -152,7 +153,7 @@ mod tests {
     impl Setting {
         fn new() -> Self {
             let engines = EngineSet::new(1, Budget::new(1 << 30), false).unwrap();
-            let worker = Worker::start(engines.clock());
+            let worker = Worker::start(engines.clock(), &Pools::new(1, Arc::default()));
             let id = id_of(&samples::function("hello"));
             Self {
                 worker,

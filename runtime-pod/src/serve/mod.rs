@@ -1,14 +1,17 @@
 //! The data port: from a request to its answer.
 //!
 //! Threads of their own serve it (`threads`), each with a socket of the `port`. A request is checked
-//! and admitted (`admission`) before its body is read, then runs in a fresh instance (`guest`) on the
-//! thread where it came; beyond its first slice of CPU it waits for its `turns` there (`meter`).
+//! and admitted (`admission`) before its body is read, then runs (`run`) in a fresh instance, or in one
+//! that has served others where its function asks for that (`reuse`), on the thread where it came.
+//! The connection's task drives it until it answers (`guest`); beyond its first slice of CPU it waits
+//! for its `turns` there (`meter`).
 //! Bodies are counted as they pass (`body`), and what ends a guest early is written down in one place
 //! (`ending`).
 
 mod admission;
 mod answer;
 mod body;
+mod component;
 mod ending;
 mod guest;
 mod handler;
@@ -17,7 +20,9 @@ mod listener;
 mod meter;
 mod observe;
 mod port;
+mod reuse;
 mod ring;
+mod run;
 mod slice;
 mod stall;
 mod threads;
@@ -31,5 +36,6 @@ pub use guest::Host;
 pub use handler::{Handler, Trust};
 pub use observe::{Observed, Observer};
 pub use port::DataPort;
+pub use reuse::{Discard, Pools};
 pub use threads::default_threads;
 pub(crate) use threads::{Closing, serve};

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use tokio_util::task::TaskTracker;
 
-use super::turns::Turns;
+use super::{
+    reuse::{Pool, Pools},
+    turns::Turns,
+};
 use crate::engine::Clock;
 
 /// One thread's own: guests run on the thread where they began.
@@ -13,18 +16,23 @@ pub(super) struct Worker {
     clock: Clock,
     turns: Arc<Turns>,
     guests: TaskTracker,
+    pool: Arc<Pool>,
 }
 
 impl Worker {
     /// For the thread that calls it, whose runtime gives its guests their turns from now on.
-    pub(super) fn start(clock: Clock) -> Arc<Self> {
+    pub(super) fn start(clock: Clock, pools: &Pools) -> Arc<Self> {
         let turns = Arc::new(Turns::default());
         let giving = Arc::clone(&turns);
         tokio::spawn(async move { giving.give().await });
+        let pool = pools.join();
+        let swept = Arc::clone(&pool);
+        tokio::spawn(async move { swept.keep_swept().await });
         Arc::new(Self {
             clock,
             turns,
             guests: TaskTracker::new(),
+            pool,
         })
     }
 
@@ -36,6 +44,11 @@ impl Worker {
     /// Turns of guests that compute.
     pub(super) const fn turns(&self) -> &Arc<Turns> {
         &self.turns
+    }
+
+    /// Instances that wait here for their next request.
+    pub(super) const fn pool(&self) -> &Arc<Pool> {
+        &self.pool
     }
 
     /// Guests that go on after their answer has begun.

@@ -11,6 +11,7 @@ pub mod registry;
 use std::{
     collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
+    num::NonZeroUsize,
     path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
@@ -54,6 +55,8 @@ pub struct World {
 
 /// How a world differs from others.
 pub struct Plan {
+    /// Threads that serve.
+    pub threads: NonZeroUsize,
     pub memory_budget_bytes: u64,
     pub folder: Option<Arc<TempDir>>,
     pub compiler: Program,
@@ -70,6 +73,7 @@ pub fn compiler() -> Program {
 impl Default for Plan {
     fn default() -> Self {
         Self {
+            threads: default_threads(),
             memory_budget_bytes: 1 << 30,
             folder: None,
             compiler: compiler(),
@@ -97,7 +101,7 @@ impl World {
         }
         let settings = Settings {
             pod: Pod::default(),
-            threads: default_threads(),
+            threads: plan.threads,
             memory_budget_bytes: plan.memory_budget_bytes,
             module_max_bytes: 64 << 20,
             state_folder: Some(folder.path().to_owned()),
@@ -118,7 +122,7 @@ impl World {
         let resolver = NameResolver::from_system().unwrap();
         let runtime = Runtime::start(settings, functions, registry.clone(), resolver).unwrap();
         let any = (Ipv4Addr::LOCALHOST, 0).into();
-        let port = DataPort::bind(any, default_threads()).await.unwrap();
+        let port = DataPort::bind(any, plan.threads).await.unwrap();
         let address = port.address();
         drop(runtime.serve_data(port).unwrap());
         Self {

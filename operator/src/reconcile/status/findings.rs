@@ -29,7 +29,7 @@ pub(super) fn findings(
     vec![
         ready(observed, &progress),
         resolution(resolved, &progress),
-        loaded(resolved, &progress),
+        loaded(observed, resolved, &progress),
         routed(observed),
         answers(observed, resolved, serving),
         degraded(observed, resolved),
@@ -92,13 +92,23 @@ fn resolution(resolved: Option<&Resolved>, progress: &Progress) -> Finding {
     }
 }
 
-fn loaded(resolved: Option<&Resolved>, progress: &Progress) -> Finding {
+fn loaded(observed: &Observed<'_>, resolved: Option<&Resolved>, progress: &Progress) -> Finding {
     let kind = ConditionType::Loaded;
     if resolved.is_none() {
         let message = "the digest is not known yet";
         return finding(kind, Truth::Unknown, Reason::Pending, message);
     }
+    let is_reused = !observed
+        .current_reports()
+        .filter_map(|report| report.serving.as_ref())
+        .filter(|version| is_current(observed.function, resolved, version))
+        .any(|version| version.not_reused);
     match progress {
+        Progress::Loaded if !is_reused => {
+            let message = "pulled, compiled and linked; its instances failed at requests after their \
+                           first, so `reuse` is given up and each request gets a fresh one";
+            finding(kind, Truth::True, Reason::NotReused, message)
+        }
         Progress::Loaded => {
             let message = "pulled, compiled and linked";
             finding(kind, Truth::True, Reason::ModuleLoaded, message)

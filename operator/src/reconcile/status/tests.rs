@@ -11,6 +11,7 @@ use crate::{
     },
 };
 
+mod reuse;
 mod room;
 
 const SHARED: &str = "wasmfn-shared";
@@ -59,6 +60,7 @@ fn loaded(digit: char, generation: i64) -> RuntimeFunction {
             digest: digest(digit),
             generation,
             kind: "Component".into(),
+            not_reused: false,
         }),
         ..report(Load::Loaded)
     }

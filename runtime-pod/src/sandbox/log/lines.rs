@@ -5,7 +5,7 @@ use crate::sandbox::Print;
 
 /// One of an instance's outputs.
 #[derive(Debug)]
-pub(super) struct Lines {
+pub(crate) struct Lines {
     log: RequestLog,
     stream: &'static str,
     pending: Vec<u8>,
@@ -54,11 +54,18 @@ impl Lines {
     }
 }
 
-impl Drop for Lines {
-    fn drop(&mut self) {
+impl Lines {
+    /// Ends a line that the guest has left open.
+    pub(crate) fn finish(&mut self) {
         if !self.pending.is_empty() {
             self.end();
         }
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        self.finish();
     }
 }
 

@@ -9,15 +9,13 @@ mod tests;
 mod wasi;
 
 use std::{
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
 
-use wasmfn_crds::condition::cut;
-use wasmtime_wasi::cli::StdoutStream;
-
 pub use request_id::RequestId;
 pub(crate) use wasi::add_to_linker;
+use wasmfn_crds::condition::cut;
 
 use super::{Printer, Refused};
 use crate::metrics::{Metrics, RefusalCounter};
@@ -130,12 +128,15 @@ impl GuestLog {
     }
 }
 
-/// What one instance writes: its function's log, and the request that it serves.
+/// What one instance writes: its function's log, and the request that it serves now.
 #[derive(Clone, Debug)]
 pub struct RequestLog {
     log: Arc<GuestLog>,
-    request: Arc<OnceLock<RequestId>>,
+    request: Arc<Mutex<Option<RequestId>>>,
 }
+
+/// An output of an instance: lines of its log.
+pub(crate) type Output = Printer<Lines>;
 
 impl RequestLog {
     /// The log of an instance that serves no request yet.
@@ -149,12 +150,15 @@ impl RequestLog {
 
     /// Says which request the instance serves.
     pub fn serves(&self, request: RequestId) {
-        // An instance that serves several speaks of the first.
-        let _ = self.request.set(request);
+        *self.request() = Some(request);
+    }
+
+    fn request(&self) -> MutexGuard<'_, Option<RequestId>> {
+        self.request.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// An output of the instance.
-    pub fn stream(&self, name: &'static str) -> impl StdoutStream + use<> {
+    pub(crate) fn stream(&self, name: &'static str) -> Output {
         Printer::to(Lines::new(self.clone(), name))
     }
 
@@ -165,6 +169,6 @@ impl RequestLog {
     }
 
     fn line(&self, source: Source<'_>, text: &str) {
-        self.log.line(self.request.get(), source, text);
+        self.log.line(self.request().as_ref(), source, text);
     }
 }

@@ -10,7 +10,7 @@ use tracing_subscriber::fmt::MakeWriter;
 use wasmtime_wasi::cli::StdoutStream;
 
 use super::{GuestLog, RequestId, RequestLog, Source};
-use crate::sandbox::Refused;
+use crate::sandbox::{Print as _, Refused};
 
 /// Where log lines go instead of the container's output.
 #[derive(Clone, Default)]
@@ -94,4 +94,38 @@ async fn what_guests_write_becomes_lines_with_function_and_request() {
     assert_eq!(fields(2)["context"], "checkout");
     assert_eq!(fields(2)["message"], "the till is empty");
     assert_eq!(fields(3)["reason"], "OutboundDenied");
+}
+
+#[tokio::test]
+async fn each_request_of_an_instance_has_its_own_lines() {
+    let written = Written::default();
+    let subscriber = tracing_subscriber::fmt()
+        .json()
+        .with_writer(written.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let log = RequestLog::new(GuestLog::new("hello", Arc::default()));
+    let output = log.stream("stdout");
+    log.serves(request("r-1"));
+    output.lock().print(b"begun");
+    output.lock().finish();
+    log.serves(request("r-2"));
+    output.lock().print(b"other\n");
+    let said: Vec<_> = written
+        .lines()
+        .iter()
+        .map(|line| {
+            (
+                line["fields"]["request"].clone(),
+                line["fields"]["message"].clone(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        said,
+        [
+            ("r-1".into(), "begun".into()),
+            ("r-2".into(), "other".into())
+        ]
+    );
 }

@@ -45,10 +45,21 @@ pub(super) struct Volume {
 impl Allowance {
     /// What a request with these limits may use: each way as much as both of its own bodies.
     pub(in crate::sandbox) fn new(limits: &Limits) -> Arc<Self> {
+        let at_once = Arc::new(Semaphore::new(CALLS_AT_ONCE as usize));
+        Self::beside(at_once, limits)
+    }
+
+    /// What the next request in the same instance may use: as much again, but for the calls at once
+    /// that this one has left running.
+    pub(super) fn renewed(&self, limits: &Limits) -> Arc<Self> {
+        Self::beside(Arc::clone(&self.at_once), limits)
+    }
+
+    fn beside(at_once: Arc<Semaphore>, limits: &Limits) -> Arc<Self> {
         let own_bytes = limits.request_bytes.saturating_add(limits.response_bytes);
         let bytes = own_bytes.max(LEAST_BYTES);
         Arc::new(Self {
-            at_once: Arc::new(Semaphore::new(CALLS_AT_ONCE as usize)),
+            at_once,
             calls_left: AtomicU32::new(CALLS),
             sent: Volume::new(bytes),
             received: Volume::new(bytes),
@@ -66,6 +77,11 @@ impl Allowance {
             })
             .map_err(|_| UsedUp::Calls)?;
         Ok(permit)
+    }
+
+    /// Whether a call has begun.
+    pub(super) fn is_touched(&self) -> bool {
+        self.calls_left.load(Ordering::Relaxed) < CALLS
     }
 
     /// What all calls send.
@@ -122,6 +138,26 @@ mod tests {
             drop(allowance.begin().unwrap());
         }
         assert_eq!(allowance.begin().unwrap_err(), UsedUp::Calls);
+    }
+
+    #[test]
+    fn the_next_request_may_call_as_often_but_what_still_runs_is_counted() {
+        let limits = Limits::read(&spec::Limits::default()).unwrap();
+        let first = Allowance::new(&limits);
+        assert!(!first.is_touched());
+        let running: Vec<_> = (1..CALLS_AT_ONCE).map(|_| first.begin()).collect();
+        assert!(first.is_touched());
+        assert!(first.sent().take(1));
+        let second = first.renewed(&limits);
+        assert!(!second.is_touched());
+        assert!(second.sent().take(second.sent().limit_bytes()));
+        let last = second.begin().unwrap();
+        assert_eq!(second.begin().unwrap_err(), UsedUp::AtOnce);
+        drop((running, last));
+        for _ in 1..CALLS {
+            drop(second.begin().unwrap());
+        }
+        assert_eq!(second.begin().unwrap_err(), UsedUp::Calls);
     }
 
     #[test]

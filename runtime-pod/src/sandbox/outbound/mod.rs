@@ -24,6 +24,7 @@ pub use client::Outbound;
 pub use connect::OwnHosts;
 
 use super::GuestLog;
+use crate::limits::Limits;
 
 /// Chunks of an outgoing body that the host holds for a guest, and their size.
 const BODY_CHUNKS: usize = 1;
@@ -56,6 +57,18 @@ impl Hooks {
             outbound,
             caller,
             allowance,
+        }
+    }
+
+    /// Whether the request has called anything.
+    pub(super) fn has_called(&self) -> bool {
+        self.allowance.is_touched()
+    }
+
+    /// The calls of the next request have an allowance of their own.
+    pub(super) fn renew(&mut self, limits: &Limits) {
+        if self.has_called() {
+            self.allowance = self.allowance.renewed(limits);
         }
     }
 }
