@@ -32,6 +32,8 @@ impl Peer {
 #[derive(Clone, Debug)]
 pub(super) struct Case {
     pub(super) guest: Guest,
+    /// Whether instances serve several requests.
+    pub(super) is_reused: bool,
     /// Functions that are asked in turn, each with a module of its own.
     pub(super) functions: usize,
     /// Requests at the same time.
@@ -42,12 +44,17 @@ pub(super) struct Case {
 pub(super) fn all() -> Vec<Case> {
     let case = |guest, functions, concurrency| Case {
         guest,
+        is_reused: false,
         functions,
         concurrency,
     };
     vec![
         case(Guest::Hello, 1, 1),
         case(Guest::Hello, 1, 32),
+        Case {
+            is_reused: true,
+            ..case(Guest::Hello, 1, 32)
+        },
         case(Guest::Hello, 1, 512),
         case(Guest::HelloLargeStack, 1, 32),
         case(Guest::Echo, 1, 32),
@@ -60,8 +67,9 @@ pub(super) fn all() -> Vec<Case> {
 impl Case {
     pub(super) fn name(&self) -> String {
         format!(
-            "{}, {} function{}, {} at a time",
+            "{}{}, {} function{}, {} at a time",
             self.guest.name(),
+            if self.is_reused { ", reuse" } else { "" },
             self.functions,
             if self.functions == 1 { "" } else { "s" },
             self.concurrency

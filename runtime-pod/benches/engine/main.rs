@@ -130,7 +130,7 @@ async fn run(case: &Case, arguments: &Arguments, table: &mut Table) -> Result<()
 async fn start(case: &Case, peer: Peer) -> Result<Option<Running>> {
     let (address, held) = match peer {
         Peer::Ours => {
-            let ours = Ours::start(case.guest.bytes()?, case.functions).await?;
+            let ours = Ours::start(case.guest.bytes()?, case.functions, case.is_reused).await?;
             (ours.address(), Held::Ours(Box::new(ours)))
         }
         Peer::Native => {

@@ -52,7 +52,7 @@ pub(super) struct Ours {
 
 impl Ours {
     /// Serves so many functions, each with a module of its own that does what `guest` does.
-    pub(super) async fn start(guest: Bytes, functions: usize) -> Result<Self> {
+    pub(super) async fn start(guest: Bytes, functions: usize, is_reused: bool) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         std::fs::write(folder.path().join("data-token"), TOKEN)?;
         let settings = Settings {
@@ -73,7 +73,7 @@ impl Ours {
             observer: None,
         };
         let set: FunctionSet = (0..functions)
-            .map(|index| (name(index), Arc::new(function(index))))
+            .map(|index| (name(index), Arc::new(function(index, is_reused))))
             .collect();
         let (sender, source) = watch::channel(Some(Arc::new(set)));
         let shelf = Arc::new(Shelf::new(&guest, functions));
@@ -118,12 +118,13 @@ async fn loaded(runtime: &Runtime, functions: usize) -> Result<()> {
     }
 }
 
-fn function(index: usize) -> WasmFunction {
+fn function(index: usize, is_reused: bool) -> WasmFunction {
+    let reuse = is_reused.then(|| json!({}));
     serde_json::from_value(json!({
         "apiVersion": "wasmfn.dev/v1alpha1",
         "kind": "WasmFunction",
         "metadata": {"namespace": "bench", "name": name(index), "uid": name(index), "generation": 1},
-        "spec": {"image": image(index)},
+        "spec": {"image": image(index), "reuse": reuse},
     }))
     .expect("the object is valid")
 }
