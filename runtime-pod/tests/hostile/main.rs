@@ -9,6 +9,7 @@ mod answers;
 mod calls;
 mod cases;
 mod clients;
+mod figures;
 mod loading;
 mod neighbour;
 mod resources;

@@ -12,6 +12,7 @@ use std::{
 use bytes::Bytes;
 use http_body_util::Full;
 use serde_json::json;
+use tokio::task::JoinHandle;
 
 use super::{
     cases::{Arena, HOSTILE, NEIGHBOUR},
@@ -48,6 +49,38 @@ pub async fn harm(address: SocketAddr, path: &str) {
     }
 }
 
+/// Harm that goes on: each request is followed by the next.
+pub struct Harm {
+    is_over: Arc<AtomicBool>,
+    requests: Vec<JoinHandle<()>>,
+}
+
+impl Harm {
+    /// So many requests at the same time.
+    pub fn start(address: SocketAddr, path: &'static str, at_once: usize) -> Self {
+        let is_over = Arc::new(AtomicBool::new(false));
+        let requests = (0..at_once)
+            .map(|_| {
+                let is_over = Arc::clone(&is_over);
+                tokio::spawn(async move {
+                    while !is_over.load(Ordering::Relaxed) {
+                        harm(address, path).await;
+                    }
+                })
+            })
+            .collect();
+        Self { is_over, requests }
+    }
+
+    /// Waits for the last ones.
+    pub async fn stop(self) {
+        self.is_over.store(true, Ordering::Relaxed);
+        for request in self.requests {
+            request.await.unwrap();
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_neighbour_goes_on_while_others_do_harm() {
     let mut arena = Arena::new().await;
@@ -64,22 +97,9 @@ async fn a_neighbour_goes_on_while_others_do_harm() {
         "/forever",
         "/panic",
     ] {
-        let is_over = Arc::new(AtomicBool::new(false));
-        let harm: Vec<_> = (0..AT_ONCE)
-            .map(|_| {
-                let (is_over, address) = (Arc::clone(&is_over), arena.world.address);
-                tokio::spawn(async move {
-                    while !is_over.load(Ordering::Relaxed) {
-                        harm(address, path).await;
-                    }
-                })
-            })
-            .collect();
+        let harm = Harm::start(arena.world.address, path, AT_ONCE);
         let beside = p99(&arena).await;
-        is_over.store(true, Ordering::Relaxed);
-        for harm in harm {
-            harm.await.unwrap();
-        }
+        harm.stop().await;
         println!("{path}: p99 {beside:?}, quiet {quiet:?}");
         assert!(
             beside < 4 * quiet + MARGIN,

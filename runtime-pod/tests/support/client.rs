@@ -71,6 +71,25 @@ where
     sender.send_request(request).await
 }
 
+/// A connection that is kept between requests, as a gateway's.
+pub struct Connection(http1::SendRequest<Full<Bytes>>);
+
+impl Connection {
+    pub async fn open(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        Self(sender)
+    }
+
+    pub async fn get(&mut self, function: &str, path: &str) -> Answer {
+        let request = request(function, path).body(Full::default()).unwrap();
+        self.0.ready().await.unwrap();
+        read(self.0.send_request(request).await.unwrap()).await
+    }
+}
+
 /// Reads an answer to its end, also where that is too early.
 pub async fn read(response: Response<Incoming>) -> Answer {
     let (head, mut body) = response.into_parts();
