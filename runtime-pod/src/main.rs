@@ -9,10 +9,6 @@ use wasmfn_runtime::{
     pod::{self, PodSettings},
 };
 
-/// Half the cost of a request's small allocations: see docs/performance.md.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     run_if_child().unwrap_or_else(serve)
 }

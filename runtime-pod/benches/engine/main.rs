@@ -29,10 +29,6 @@ use ours::Ours;
 use table::{Row, Table};
 use wasmtime_serve::WasmtimeServe;
 
-/// As in the runtime pod's own program.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// What is measured.
 #[derive(Debug, Parser)]
 struct Arguments {

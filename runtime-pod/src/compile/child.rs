@@ -19,14 +19,6 @@ pub(super) const MARKER: &str = "compile-one-module";
 /// How it is called in a list of processes.
 pub(super) const NAME: &str = "wasmfn-compile";
 
-/// Environment of a child: its allocator makes memory writable when it is needed, not up to 1 GiB ahead,
-/// since all that is writable counts against the limit that [`confine`] sets. A guest of 300 KiB then takes
-/// less than 56 MiB to compile; else, 1 GiB.
-pub(super) const ENVIRONMENT: [(&str, &str); 2] = [
-    ("MIMALLOC_ARENA_EAGER_COMMIT", "0"),
-    ("MIMALLOC_PAGE_COMMIT_ON_DEMAND", "1"),
-];
-
 /// Exit code of a child whose module is not valid; why is on its standard error.
 pub(super) const INVALID: u8 = 65;
 /// Exit code of a child that could not do its work.
