@@ -17,7 +17,7 @@ const DEADLINE: Duration = Duration::from_secs(120);
 
 impl Rows<'_> {
     /// No pod of the function, a leaving one included, is there when the clock starts. The plain pod is
-    /// a native server whose image the node holds.
+    /// a native server whose image the node holds, with its account's token.
     pub(super) async fn answer_after_zero(&self) -> Result<()> {
         let scaling = json!({ "minReplicas": 0, "idleSeconds": 1, "scaleDownWindowSeconds": 1 });
         let spec = json!({ "placement": "Dedicated", "scaling": scaling });
@@ -71,9 +71,12 @@ impl Rows<'_> {
     }
 
     async fn plain_pod(&self) -> Result<Duration> {
+        let mut spec = self.context.server_pod();
+        // As pods have it by default: what a kubelet needs for that, it needs for a runtime pod too.
+        spec["automountServiceAccountToken"] = true.into();
         let pod: Pod = serde_json::from_value(json!({
             "metadata": { "name": "plain" },
-            "spec": self.context.server_pod(),
+            "spec": spec,
         }))?;
         let api = self.context.api::<Pod>();
         api.create(&PostParams::default(), &pod).await?;
