@@ -3,25 +3,16 @@
 
 mod support;
 
-use std::{
-    num::NonZeroUsize,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-};
+use std::{num::NonZeroUsize, sync::Arc};
 
 use bytes::Bytes;
 use http_body_util::Full;
 use serde_json::{Value, json};
 use support::{
     Plan, World,
+    callee::Callee,
     client::{self, Answer},
     guests,
-};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpListener,
 };
 
 /// One thread, so that all requests meet the same instances.
@@ -207,60 +198,35 @@ async fn each_request_has_its_own_cpu_time() {
     }
 }
 
-/// A server that answers, and counts what it was asked.
-async fn server() -> (String, Arc<AtomicUsize>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    let count = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&count);
-    tokio::spawn(async move {
-        loop {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            let counted = Arc::clone(&counted);
-            tokio::spawn(async move {
-                let mut head = [0; 1024];
-                while stream.read(&mut head).await.is_ok_and(|length| length > 0) {
-                    counted.fetch_add(1, Ordering::SeqCst);
-                    let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
-                    if stream.write_all(answer).await.is_err() {
-                        return;
-                    }
-                }
-            });
-        }
-    });
-    (address, count)
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn each_request_has_its_own_calls() {
-    let (server, count) = server().await;
+    let callee = Callee::start().await;
     let mut world = world_with(Plan::default()).await;
     world.registry.push("r/hostile:1", guests::bytes("hostile"));
     let outbound = json!({"hosts": ["127.0.0.0/8"]});
     let spec = json!({"image": "r/hostile:1", "reuse": {}, "outbound": outbound});
     world.serve("hello", spec).await;
-    let path = format!("/calls?count=600&authority={server}");
+    let path = format!("/calls?count=600&authority={}", callee.address);
     // Together more than one request may.
     for _ in 0..2 {
         assert_eq!(ask(&world, "hello", &path).await.text, "600 200");
     }
-    assert_eq!(count.load(Ordering::SeqCst), 1200);
+    assert_eq!(callee.requests(), 1200);
     let line = "wasmfn_runtime_reused_requests_total{function=\"hello\"} 1";
     assert!(has_counted(&world, line));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_has_called_out_is_not_run_twice() {
-    let (server, count) = server().await;
+    let callee = Callee::start().await;
     let mut world = world_with(Plan::default()).await;
     let mut spec = spec(&json!({}));
     spec["outbound"] = json!({"hosts": ["127.0.0.0/8"]});
     world.serve("hello", spec).await;
-    let path = format!("/call-once?authority={server}");
+    let path = format!("/call-once?authority={}", callee.address);
     assert_eq!(ask(&world, "hello", &path).await.text, "1");
     is_error(&ask(&world, "hello", &path).await, 500, "Trapped");
-    assert_eq!(count.load(Ordering::SeqCst), 2);
+    assert_eq!(callee.requests(), 2);
     assert!(is_given_up(&world));
     assert_eq!(ask(&world, "hello", &path).await.text, "1");
 }

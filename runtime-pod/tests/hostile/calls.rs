@@ -1,49 +1,16 @@
 //! Calls that flood, or go where they may not.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::time::Duration;
 
 use serde_json::json;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpListener,
-};
+use tokio::net::TcpListener;
 
-use super::cases::Arena;
-
-/// A server that counts connections; none that is kept open.
-async fn server() -> (String, Arc<AtomicUsize>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    let count = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&count);
-    tokio::spawn(async move {
-        loop {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            counted.fetch_add(1, Ordering::SeqCst);
-            tokio::spawn(async move {
-                let mut head = [0; 1024];
-                while stream.read(&mut head).await.is_ok_and(|length| length > 0) {
-                    let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
-                    if stream.write_all(answer).await.is_err() {
-                        return;
-                    }
-                }
-            });
-        }
-    });
-    (address, count)
-}
+use super::{cases::Arena, support::callee::Callee};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_form_of_an_inner_address_is_called() {
-    let (server, count) = server().await;
-    let port = server.rsplit_once(':').unwrap().1.to_owned();
+    let callee = Callee::start().await;
+    let port = callee.address.rsplit_once(':').unwrap().1.to_owned();
     let mut arena = Arena::new().await;
     // Listed by host, each of them; granted by no block.
     let hosts = [
@@ -84,30 +51,30 @@ async fn no_form_of_an_inner_address_is_called() {
     }
     let denied = arena.get("/calls?count=1&authority=example.com").await.text;
     assert_eq!(denied, "0 ErrorCode::HttpRequestDenied");
-    assert_eq!(count.load(Ordering::SeqCst), 0);
+    assert_eq!(callee.connections(), 0);
     arena.is_well("addresses", before).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn thousands_of_calls_end_at_the_allowance() {
-    let (server, count) = server().await;
+    let callee = Callee::start().await;
     let mut arena = Arena::new().await;
     let spec = json!({"outbound": {"hosts": ["127.0.0.0/8"]}});
     arena.hostile(spec).await;
     let before = arena.memory();
     let text = arena
-        .get(&format!("/calls?count=1500&authority={server}"))
+        .get(&format!("/calls?count=1500&authority={}", callee.address))
         .await
         .text;
     assert_eq!(text, "1000 ErrorCode::ConnectionLimitReached");
     // They shared what they could.
-    assert!(count.load(Ordering::SeqCst) < 100);
+    assert!(callee.connections() < 100);
     arena.is_well("calls", before).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn times_of_nothing_and_of_for_ever_are_times() {
-    let (server, _) = server().await;
+    let callee = Callee::start().await;
     // It accepts and never answers.
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let silent_address = silent.local_addr().unwrap();
@@ -123,7 +90,10 @@ async fn times_of_nothing_and_of_for_ever_are_times() {
     assert!(zero.contains("Timeout"), "{zero}");
     let most = u64::MAX;
     let huge = arena
-        .get(&format!("/timeouts?count={most}&authority={server}"))
+        .get(&format!(
+            "/timeouts?count={most}&authority={}",
+            callee.address
+        ))
         .await;
     assert_eq!(huge.text, "200");
     let started = std::time::Instant::now();

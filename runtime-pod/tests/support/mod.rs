@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "what panics here fails a test")]
 #![allow(clippy::needless_pass_by_value, reason = "specs are written in place")]
 
+pub mod callee;
 pub mod client;
 pub mod commands;
 pub mod guests;

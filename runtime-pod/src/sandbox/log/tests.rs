@@ -6,6 +6,7 @@ use std::{
 use http::{HeaderMap, HeaderValue};
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
+use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::fmt::MakeWriter;
 use wasmtime_wasi::cli::StdoutStream;
 
@@ -46,6 +47,16 @@ impl Written {
     }
 }
 
+/// Takes in what this thread logs, for as long as the guard lives.
+fn listen() -> (Written, DefaultGuard) {
+    let written = Written::default();
+    let subscriber = tracing_subscriber::fmt()
+        .json()
+        .with_writer(written.clone())
+        .finish();
+    (written, tracing::subscriber::set_default(subscriber))
+}
+
 fn request(name: &'static str) -> RequestId {
     let mut headers = HeaderMap::new();
     headers.insert("x-request-id", HeaderValue::from_static(name));
@@ -54,12 +65,7 @@ fn request(name: &'static str) -> RequestId {
 
 #[tokio::test]
 async fn what_guests_write_becomes_lines_with_function_and_request() {
-    let written = Written::default();
-    let subscriber = tracing_subscriber::fmt()
-        .json()
-        .with_writer(written.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let (written, _guard) = listen();
     let log = RequestLog::new(GuestLog::new("hello", Arc::default()));
     log.serves(request("r-1"));
     let mut output = Box::into_pin(log.stream("stdout").async_stream());
@@ -98,12 +104,7 @@ async fn what_guests_write_becomes_lines_with_function_and_request() {
 
 #[tokio::test]
 async fn each_request_of_an_instance_has_its_own_lines() {
-    let written = Written::default();
-    let subscriber = tracing_subscriber::fmt()
-        .json()
-        .with_writer(written.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let (written, _guard) = listen();
     let log = RequestLog::new(GuestLog::new("hello", Arc::default()));
     let output = log.stream("stdout");
     log.serves(request("r-1"));
