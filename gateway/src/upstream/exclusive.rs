@@ -1,11 +1,16 @@
-use std::sync::{Arc, Weak};
+use std::{
+    future::poll_fn,
+    pin::pin,
+    sync::{Arc, Weak},
+    task::{Context, Poll},
+};
 
 use http::{Request, Response};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
-use tokio::{net::TcpStream, task::AbortHandle};
+use tokio::net::TcpStream;
 
-use super::{ConnectError, PodBody, SendError, Sending, Upstream};
+use super::{ConnectError, PodBody, SendError, Sending, Upstream, driver::Driver};
 use crate::proxy::body::AttemptBody;
 
 /// Largest head of a pod's answer, in bytes.
@@ -18,14 +23,8 @@ pub struct Exclusive {
     /// What kind of requests it is for.
     sending: Sending,
     sender: SendRequest<AttemptBody>,
-    task: AbortHandle,
+    driver: Driver,
     used: bool,
-}
-
-impl Drop for Exclusive {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
 }
 
 impl Exclusive {
@@ -39,16 +38,11 @@ impl Exclusive {
             .handshake(TokioIo::new(stream))
             .await
             .map_err(ConnectError::Handshake)?;
-        let task = tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection to a pod has ended");
-            }
-        });
         Ok(Self {
             upstream: Arc::downgrade(upstream),
             sending,
             sender,
-            task: task.abort_handle(),
+            driver: Driver::new(connection, sending),
             used: false,
         })
     }
@@ -57,13 +51,25 @@ impl Exclusive {
         self.used
     }
 
-    pub(super) fn is_closed(&self) -> bool {
+    /// Whether the pod has closed it.
+    pub(super) fn is_closed(&mut self) -> bool {
+        self.driver.idle();
         self.sender.is_closed()
     }
 
-    /// Whether it takes a request now. One that has just been given back needs a moment.
-    pub(super) fn is_ready(&self) -> bool {
+    /// Whether it takes a request now. One that has just been given back may need a moment.
+    pub(super) fn is_ready(&mut self) -> bool {
+        self.driver.idle();
         self.sender.is_ready()
+    }
+
+    /// Looks what has come of `work`, which goes on with what the connection brings.
+    pub(super) fn poll<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        work: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        self.driver.poll(context, work)
     }
 
     pub(super) async fn send(
@@ -71,7 +77,12 @@ impl Exclusive {
         request: Request<AttemptBody>,
     ) -> Result<Response<PodBody>, SendError> {
         let sent = request.body().progress();
-        match self.sender.try_send_request(request).await {
+        let mut answer = pin!(self.sender.try_send_request(request));
+        let answered = poll_fn(|context| {
+            self.driver
+                .poll(context, |context| answer.as_mut().poll(context))
+        });
+        match answered.await {
             Ok(response) => Ok(response.map(|body| PodBody::exclusive(body, self, sent))),
             Err(mut error) => Err(match error.take_message() {
                 Some(request) => SendError::NotSent(Box::new(request)),
@@ -86,7 +97,7 @@ impl Exclusive {
         if let Some(upstream) = self.upstream.upgrade()
             && !self.is_closed()
         {
-            upstream.idle(self.sending).put(self);
+            upstream.park(self.sending, self);
         }
     }
 }

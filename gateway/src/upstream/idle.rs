@@ -10,55 +10,117 @@ use super::Exclusive;
 const MOST: usize = 256;
 /// A connection that was idle for so long is closed. Pods keep theirs for longer, so that it is
 /// the gateway that closes and no request meets a connection that the pod closes just then.
-const LONGEST: Duration = Duration::from_secs(10);
+pub(super) const LONGEST: Duration = Duration::from_secs(10);
 /// Connections that are looked at before a new one is made: one that has just been given back needs
 /// a moment before it takes a request. Bounds the time for which the lock is held.
 const LOOKED_AT: usize = 16;
 
-/// Connections that wait for a request, the one used last at the back. Its lock is held for a push, or
-/// a look at a few.
+/// Connections that wait for a request. Its lock is held for a push, or a look at a few.
 #[derive(Debug, Default)]
-pub(super) struct Idle(Mutex<VecDeque<(Instant, Exclusive)>>);
+pub(super) struct Idle(Mutex<Parked>);
+
+/// The one used last at the back.
+#[derive(Debug, Default)]
+struct Parked {
+    connections: VecDeque<(Instant, Exclusive)>,
+    /// Somebody will call [`Idle::expire`].
+    looked_after: bool,
+}
 
 impl Idle {
     /// The connection that became idle last and takes requests.
     pub(super) fn take(&self) -> Option<Exclusive> {
-        let mut idle = self.lock();
-        expire(&mut idle, Instant::now());
-        while idle.back().is_some_and(|(_, last)| last.is_closed()) {
-            idle.pop_back();
+        let connections = &mut self.lock().connections;
+        while connections
+            .back_mut()
+            .is_some_and(|(_, last)| last.is_closed())
+        {
+            connections.pop_back();
         }
-        let looked_at = idle.len().saturating_sub(LOOKED_AT)..idle.len();
-        let ready = looked_at.rev().find(|index| idle[*index].1.is_ready())?;
-        idle.remove(ready).map(|(_, connection)| connection)
+        let looked_at = connections.len().saturating_sub(LOOKED_AT)..connections.len();
+        let ready = looked_at
+            .rev()
+            .find(|index| connections[*index].1.is_ready())?;
+        connections.remove(ready).map(|(_, connection)| connection)
     }
 
-    /// Keeps a connection for another request.
-    pub(super) fn put(&self, connection: Exclusive) {
+    /// Keeps a connection for another request. Whether somebody has to look after them from now on.
+    #[must_use]
+    pub(super) fn put(&self, connection: Exclusive) -> bool {
         let mut idle = self.lock();
-        let now = Instant::now();
-        expire(&mut idle, now);
-        if idle.len() < MOST {
-            idle.push_back((now, connection));
+        if idle.connections.len() < MOST {
+            idle.connections.push_back((Instant::now(), connection));
         }
+        !std::mem::replace(&mut idle.looked_after, true)
+    }
+
+    /// Closes those that nobody has used for too long. When to look again, if some are left.
+    pub(super) fn expire(&self, now: Instant) -> Option<Instant> {
+        let mut idle = self.lock();
+        let Parked { connections, .. } = &mut *idle;
+        let old = connections.partition_point(|(since, _)| now.duration_since(*since) >= LONGEST);
+        connections.drain(..old);
+        let next = connections.front().map(|(since, _)| *since + LONGEST);
+        idle.looked_after = next.is_some();
+        next
     }
 
     pub(super) fn clear(&self) {
-        self.lock().clear();
+        self.lock().connections.clear();
     }
 
-    fn lock(&self) -> MutexGuard<'_, VecDeque<(Instant, Exclusive)>> {
+    fn lock(&self) -> MutexGuard<'_, Parked> {
         self.0
             .lock()
             .expect("nothing panics while it holds this lock")
     }
 }
 
-fn expire(idle: &mut VecDeque<(Instant, Exclusive)>, now: Instant) {
-    while idle
-        .front()
-        .is_some_and(|(since, _)| now.duration_since(*since) > LONGEST)
-    {
-        idle.pop_front();
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use tokio::{
+        io::AsyncReadExt,
+        net::{TcpListener, TcpStream},
+    };
+
+    use super::*;
+    use crate::upstream::{Sending, Upstream};
+
+    /// An idle connection, and the pod's end of it.
+    async fn parked() -> (Arc<Upstream>, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let upstream = Arc::new(Upstream::new(listener.local_addr().unwrap()));
+        upstream.warm(Duration::from_secs(5)).await.unwrap();
+        (upstream, listener.accept().await.unwrap().0)
+    }
+
+    #[tokio::test]
+    async fn what_nobody_uses_is_closed_after_a_while() {
+        let (upstream, mut pod) = parked().await;
+        let idle = upstream.idle(Sending::InHand);
+        let next = idle.expire(Instant::now()).unwrap();
+        assert!(next <= Instant::now() + LONGEST);
+        assert_eq!(idle.expire(next), None);
+        assert_eq!(pod.read(&mut [0]).await.unwrap(), 0, "the end");
+    }
+
+    #[tokio::test]
+    async fn one_that_the_pod_has_closed_is_not_taken() {
+        let (upstream, pod) = parked().await;
+        let idle = upstream.idle(Sending::InHand);
+        let taken = idle.take().unwrap();
+        taken.park();
+        drop(pod);
+        let given_up = async {
+            while let Some(open) = idle.take() {
+                open.park();
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(5), given_up)
+            .await
+            .unwrap();
     }
 }

@@ -8,13 +8,14 @@
 use std::{
     net::SocketAddr,
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use http::{Request, Response};
 use thiserror::Error;
 use tokio::{net::TcpStream, sync::Semaphore};
 
+mod driver;
 mod exclusive;
 mod idle;
 mod liveness;
@@ -175,6 +176,23 @@ impl Upstream {
             .await
             .map_err(|_| ConnectError::Time(timeout))?
             .map_err(ConnectError::Connect)
+    }
+
+    /// Keeps a connection until it is used, or was idle for too long.
+    fn park(self: &Arc<Self>, sending: Sending, connection: Exclusive) {
+        if self.idle(sending).put(connection) {
+            let upstream = Arc::downgrade(self);
+            tokio::spawn(async move {
+                let mut next = Some(Instant::now() + idle::LONGEST);
+                while let Some(at) = next {
+                    tokio::time::sleep_until(at.into()).await;
+                    let Some(upstream) = upstream.upgrade() else {
+                        return;
+                    };
+                    next = upstream.idle(sending).expire(Instant::now());
+                }
+            });
+        }
     }
 
     const fn idle(&self, sending: Sending) -> &Idle {

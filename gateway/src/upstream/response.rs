@@ -16,6 +16,8 @@ use crate::proxy::body::Progress;
 pub struct PodBody {
     body: Incoming,
     exclusive: Option<(Exclusive, Progress)>,
+    /// It has broken off, which the next look at it tells.
+    broken: Option<hyper::Error>,
 }
 
 impl PodBody {
@@ -23,6 +25,7 @@ impl PodBody {
         let mut this = Self {
             body,
             exclusive: Some((connection, sent)),
+            broken: None,
         };
         if this.body.is_end_stream() {
             this.give_back();
@@ -34,6 +37,7 @@ impl PodBody {
         Self {
             body,
             exclusive: None,
+            broken: None,
         }
     }
 
@@ -55,18 +59,34 @@ impl Body for PodBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
-        match &frame {
+        if let Some(error) = self.broken.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
+        let Self {
+            body, exclusive, ..
+        } = &mut *self;
+        let mut next = |context: &mut Context<'_>| Pin::new(&mut *body).poll_frame(context);
+        let frame = ready!(match exclusive {
+            Some((connection, _)) => connection.poll(context, next),
+            None => next(context),
+        });
+        match frame {
             None => self.give_back(),
             Some(Ok(_)) if self.body.is_end_stream() => self.give_back(),
             Some(Ok(_)) => {}
-            Some(Err(_)) => self.exclusive = None,
+            Some(Err(error)) => {
+                self.exclusive = None;
+                // The client gets the head, and what came of the body, before it is cut off.
+                self.broken = Some(error);
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
         }
         Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.broken.is_none() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {

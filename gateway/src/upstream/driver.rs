@@ -1,0 +1,84 @@
+use std::{
+    pin::Pin,
+    task::{Context, Poll, Waker},
+};
+
+use hyper::client::conn::http1::Connection;
+use hyper_util::rt::TokioIo;
+use tokio::{net::TcpStream, task::AbortHandle};
+
+use super::Sending;
+use crate::proxy::body::AttemptBody;
+
+type Bytes = Connection<TokioIo<TcpStream>, AttemptBody>;
+
+/// Who moves a connection's bytes. Dropped, the connection is closed.
+#[derive(Debug)]
+pub(super) enum Driver {
+    /// Whoever waits for the answer, so that an answer wakes no second task.
+    Inline(Box<Bytes>),
+    /// A task of its own: a body goes on to the pod also while the client takes nothing of the answer.
+    Task(AbortHandle),
+    /// Nobody any more: the connection has ended.
+    Over,
+}
+
+impl Driver {
+    pub(super) fn new(connection: Bytes, sending: Sending) -> Self {
+        match sending {
+            Sending::InHand => Self::Inline(Box::new(connection)),
+            Sending::Streaming => {
+                let driving = async move { note_end(connection.await) };
+                Self::Task(tokio::spawn(driving).abort_handle())
+            }
+        }
+    }
+
+    /// Looks what has come of `work`, which ends when the connection has moved enough bytes; moves
+    /// them where nobody else does.
+    pub(super) fn poll<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        mut work: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
+        if matches!(self, Self::Task(_)) {
+            return work(context);
+        }
+        // The connection wakes this task, and only it can bring the work further. A work that woke it as
+        // well would have it run once more for nothing.
+        let asleep = &mut Context::from_waker(Waker::noop());
+        if let Poll::Ready(done) = work(asleep) {
+            return Poll::Ready(done);
+        }
+        self.advance(context);
+        work(asleep)
+    }
+
+    /// Moves what there is to move while nobody waits, and notices the end of the connection.
+    pub(super) fn idle(&mut self) {
+        self.advance(&mut Context::from_waker(Waker::noop()));
+    }
+
+    fn advance(&mut self, context: &mut Context<'_>) {
+        if let Self::Inline(connection) = self
+            && let Poll::Ready(ended) = Pin::new(connection.as_mut()).poll(context)
+        {
+            note_end(ended);
+            *self = Self::Over;
+        }
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        if let Self::Task(task) = self {
+            task.abort();
+        }
+    }
+}
+
+fn note_end(ended: Result<(), hyper::Error>) {
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection to a pod has ended");
+    }
+}
