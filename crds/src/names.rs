@@ -98,10 +98,19 @@ pub fn runtime_of(function: &WasmFunction) -> String {
     }
 }
 
+/// How runtime deployments of dedicated functions begin.
+const DEDICATED_PREFIX: &str = "wasmfn-fn-";
+
 /// Runtime deployment of a dedicated function.
 #[must_use]
 pub fn dedicated_runtime(function: &str) -> String {
-    format!("wasmfn-fn-{function}")
+    format!("{DEDICATED_PREFIX}{function}")
+}
+
+/// Whether a runtime deployment is that of one function alone.
+#[must_use]
+pub fn is_dedicated(runtime: &str) -> bool {
+    runtime.starts_with(DEDICATED_PREFIX)
 }
 
 /// Runtime deployment whose pods answer for a function at this moment: the one that the operator

@@ -50,6 +50,12 @@ impl Budget {
         self.used_bytes.load(Ordering::Relaxed)
     }
 
+    /// How much is left, in bytes.
+    #[must_use]
+    pub fn free_bytes(&self) -> u64 {
+        self.limit_bytes.saturating_sub(self.used_bytes())
+    }
+
     /// Gives `bytes` away, unless they are not there.
     #[must_use]
     pub fn reserve(self: &Arc<Self>, bytes: u64) -> Option<Reservation> {
@@ -65,8 +71,7 @@ impl Budget {
     #[must_use]
     pub fn reserve_between(self: &Arc<Self>, least: u64, most: u64) -> Option<Reservation> {
         loop {
-            let free = self.limit_bytes.saturating_sub(self.used_bytes());
-            let bytes = free.min(most);
+            let bytes = self.free_bytes().min(most);
             if bytes < least {
                 if self.is_relieved() {
                     continue;

@@ -147,7 +147,9 @@ impl Runtime {
         let compiler = Compiler::new(settings.compiler, Arc::clone(&budget));
         let claims = Arc::new(Claims::default());
         let functions = Arc::new(FunctionTable::default());
-        let admission = Arc::new(Admission::new(Arc::clone(&budget), Slots::new(SLOTS)));
+        let share = settings.pod.share();
+        let slots = Slots::new(SLOTS);
+        let admission = Arc::new(Admission::new(Arc::clone(&budget), slots, share));
         let runnable = Arc::new(AtomicU32::new(0));
         let metrics = Arc::new(Metrics::default());
         let most = SLOTS / WAITING_SHARE / u32::try_from(settings.threads.get()).unwrap_or(SLOTS);

@@ -205,6 +205,43 @@ async fn a_pod_without_memory_says_that_it_is_full() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_function_that_takes_all_memory_it_gets_leaves_room_for_another() {
+    let plan = Plan {
+        memory_budget_bytes: 48 << 20,
+        // A child would need more than this pod has.
+        compiler: Program::InProcess,
+        ..Plan::default()
+    };
+    let mut world = World::with(plan, Arc::new(Shelf::default())).await;
+    world.registry.push("r/answer:1", guests::bytes("answer"));
+    for name in ["greedy", "hello"] {
+        world.serve(name, json!({"image": "r/answer:1"})).await;
+        assert_eq!(world.get(name, "/").await.status, 200);
+    }
+    let address = world.address;
+    let greedy: Vec<_> = (0..200)
+        .map(|_| {
+            tokio::spawn(
+                async move { client::get(address, "greedy", "/slow?milliseconds=3000").await },
+            )
+        })
+        .collect();
+    world.until("greedy", |report| report.in_flight > 5).await;
+    for _ in 0..20 {
+        assert_eq!(world.get("hello", "/").await.status, 200);
+    }
+    let mut refused = 0;
+    for request in greedy {
+        let answer = request.await.unwrap();
+        if answer.status != 200 {
+            assert_eq!(answer.header("wasmfn-refused"), "Full", "{answer:?}");
+            refused += 1;
+        }
+    }
+    assert!(refused > 0, "all found room");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_goes_away_ends_its_guest() {
     let world = world(json!({})).await;
     let request = client::request("hello", "/slow?milliseconds=25000")

@@ -34,6 +34,12 @@ impl Slots {
         self.used.load(Ordering::Relaxed)
     }
 
+    /// How many more there may be.
+    #[must_use]
+    pub fn free(&self) -> u32 {
+        self.total.saturating_sub(self.used())
+    }
+
     /// Takes room for one, if there is any.
     #[must_use]
     pub fn take(self: &Arc<Self>) -> Option<Slot> {

@@ -277,6 +277,14 @@ impl Function {
 #[derive(Debug)]
 pub struct InFlight(Arc<Function>);
 
+impl InFlight {
+    /// How many there are of its function, this one too.
+    #[must_use]
+    pub fn count(&self) -> u32 {
+        self.0.in_flight.load(Ordering::Acquire)
+    }
+}
+
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.in_flight.fetch_sub(1, Ordering::AcqRel);

@@ -8,9 +8,15 @@ use std::{
     },
 };
 
+use wasmfn_crds::names;
 use wasmfn_report::{FunctionId, Load, PodState, RuntimeLine};
 
-use crate::{changes::Changes, function::FunctionTable, metrics::Holdings, serve::Admission};
+use crate::{
+    changes::Changes,
+    function::FunctionTable,
+    metrics::Holdings,
+    serve::{Admission, Share},
+};
 
 /// What a line is about: a later one about the same replaces it.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -28,6 +34,18 @@ pub struct Pod {
     pub name: String,
     /// Runtime deployment that it belongs to.
     pub runtime: String,
+}
+
+impl Pod {
+    /// What one function may have of it.
+    #[must_use]
+    pub fn share(&self) -> Share {
+        if names::is_dedicated(&self.runtime) {
+            Share::All
+        } else {
+            Share::Some
+        }
+    }
 }
 
 /// What is looked at before the whole state is.

@@ -13,7 +13,7 @@ use crate::{
     changes::Changes,
     engine::Slots,
     function::{Function, FunctionTable},
-    serve::Admission,
+    serve::{Admission, Share},
 };
 
 fn picture() -> Arc<Picture> {
@@ -23,7 +23,11 @@ fn picture() -> Arc<Picture> {
             runtime: "wasmfn-shared".to_owned(),
         },
         functions: Arc::new(FunctionTable::default()),
-        admission: Arc::new(Admission::new(Budget::new(1 << 30), Slots::new(10))),
+        admission: Arc::new(Admission::new(
+            Budget::new(1 << 30),
+            Slots::new(10),
+            Share::Some,
+        )),
         runnable: Arc::new(AtomicU32::new(0)),
         threads: NonZeroUsize::MIN,
         changes: Arc::new(Changes::default()),

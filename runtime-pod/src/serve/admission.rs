@@ -10,9 +10,12 @@ use std::{
 
 use wasmfn_crds::answer::Refusal;
 
-use super::reuse::{Instance, Pool, Pools, Room};
+use super::{
+    Share,
+    reuse::{Instance, Pool, Pools, Room},
+};
 use crate::{
-    budget::Budget,
+    budget::{Budget, Relief},
     code::Lost,
     engine::{Module, Slot, Slots},
     function::{Function, InFlight, Reuse, Version},
@@ -26,6 +29,7 @@ const FULL_DURATION: Duration = Duration::from_secs(1);
 pub struct Admission {
     budget: Arc<Budget>,
     slots: Arc<Slots>,
+    share: Share,
     started_at: Instant,
     /// Milliseconds from `started_at` to the end of the time in which the pod calls itself full.
     full_until: AtomicU64,
@@ -59,12 +63,14 @@ pub(super) struct Permit {
 }
 
 impl Admission {
-    /// At most `slots` requests at the same time, with memory of `budget`.
+    /// At most `slots` requests at the same time, with memory of `budget`; one function has at most its
+    /// `share` of both.
     #[must_use]
-    pub fn new(budget: Arc<Budget>, slots: Arc<Slots>) -> Self {
+    pub fn new(budget: Arc<Budget>, slots: Arc<Slots>, share: Share) -> Self {
         Self {
             budget,
             slots,
+            share,
             started_at: Instant::now(),
             full_until: AtomicU64::new(0),
         }
@@ -95,6 +101,11 @@ impl Admission {
         let in_flight = function
             .enter(version.limits().max_concurrency)
             .ok_or(Refusal::Full)?;
+        let before = in_flight.count().saturating_sub(1);
+        // Not the pod: others find room in it.
+        if !(self.share).allows(before.into(), 1, self.slots.free().into()) {
+            return Err(Refusal::Full);
+        }
         let slot = self.slots.take().ok_or_else(|| self.refuse_full())?;
         let permit = Arc::new(Permit {
             _in_flight: in_flight,
@@ -112,7 +123,7 @@ impl Admission {
             });
         }
         let module = version.code().module().map_err(|Lost| Refusal::Loading)?;
-        let room = self.room(function, &version, module.engine().slots(), pools)?;
+        let room = self.room(function, &version, module.engine().slots(), before, pools)?;
         Ok(Admitted {
             version,
             module,
@@ -121,21 +132,33 @@ impl Admission {
         })
     }
 
+    /// Room for a fresh instance of a function of which `before` other requests are in flight.
     fn room(
         &self,
         function: &Function,
         version: &Version,
         slots: &Arc<Slots>,
+        before: u32,
         pools: &Pools,
     ) -> Result<Room, Refusal> {
         let slot = loop {
-            match slots.take() {
-                Some(slot) => break slot,
-                None if pools.let_go_of(slots) => {}
-                None => return Err(self.refuse_full()),
+            if (self.share).allows(before.into(), 1, slots.free().into()) {
+                match slots.take() {
+                    Some(slot) => break slot,
+                    None if pools.let_go_of(slots) => {}
+                    None => return Err(self.refuse_full()),
+                }
+            } else if !pools.let_go_of(slots) {
+                return Err(Refusal::Full);
             }
         };
         let expected = function.expected_bytes().min(version.limits().memory_bytes);
+        let held = function.memory().bytes();
+        while !(self.share).allows(held, expected, self.budget.free_bytes()) {
+            if !pools.let_go() {
+                return Err(Refusal::Full);
+            }
+        }
         let reservation = self
             .budget
             .reserve(expected)
