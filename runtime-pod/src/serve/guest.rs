@@ -16,7 +16,8 @@ use tokio::{sync::oneshot, task::JoinHandle, time::Instant};
 use wasmtime_wasi_http::p2::{bindings::http::types::ErrorCode, body::HyperOutgoingBody};
 
 use super::{
-    admission::Admitted, answer::AnswerBody, ending::Fate, reuse::Pools, run::run, worker::Worker,
+    admission::Admitted, answer::AnswerBody, ending::Fate, meter::group_of, reuse::Pools, run::run,
+    weighed::weighed, worker::Worker,
 };
 use crate::{function::Function, sandbox::Outbound};
 
@@ -67,7 +68,9 @@ impl Guest {
     pub(super) fn new(job: Job) -> Self {
         let (sender, answer) = oneshot::channel();
         let worker = Arc::clone(&job.worker);
-        let run = AssertUnwindSafe(run(job, sender))
+        let group = group_of(&job.function);
+        let run = weighed(run(job, sender), Arc::clone(&worker), group);
+        let run = AssertUnwindSafe(run)
             .catch_unwind()
             // The panic was written down as the ending already.
             .map(|_| ());

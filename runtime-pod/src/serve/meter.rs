@@ -40,6 +40,11 @@ pub(super) struct Metered<F> {
     worker: Arc<Worker>,
 }
 
+/// The group of a function's guests.
+pub(super) fn group_of(function: &Arc<Function>) -> Group {
+    Arc::as_ptr(function).addr()
+}
+
 impl<F> Metered<F> {
     /// At most `limit` of CPU time, on the thread of `worker`. While it waits for a turn or has one,
     /// it counts as runnable for its function and in `pod_runnable`.
@@ -62,7 +67,7 @@ impl<F> Metered<F> {
     }
 
     fn group(&self) -> Group {
-        Arc::as_ptr(&self.function).addr()
+        group_of(&self.function)
     }
 
     /// Whether the guest may run now; otherwise it is woken when it may.

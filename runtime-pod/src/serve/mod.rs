@@ -12,6 +12,7 @@ mod admission;
 mod answer;
 mod body;
 mod component;
+mod debts;
 mod ending;
 mod guest;
 mod handler;
@@ -29,6 +30,7 @@ mod stall;
 mod threads;
 mod trap;
 mod turns;
+mod weighed;
 mod worker;
 
 pub use admission::Admission;

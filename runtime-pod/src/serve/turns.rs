@@ -8,12 +8,12 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::Waker,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use tokio::{sync::Notify, task::yield_now};
 
-use super::{ring::Ring, slice::SLICE};
+use super::{debts::Debts, ring::Ring, slice::SLICE};
 use crate::function::Runnable;
 
 /// Which function a guest belongs to, as long as it runs.
@@ -23,7 +23,7 @@ pub(super) type Group = usize;
 #[derive(Debug, Default)]
 pub(super) struct Turns {
     state: Mutex<State>,
-    /// Whether `state` has anyone at all: asked by each guest that begins.
+    /// Whether `state` has anyone at all, or anyone owes: asked by each guest that begins.
     is_wanted: AtomicBool,
     free: Notify,
 }
@@ -33,6 +33,7 @@ struct State {
     waiting: Ring<Group, Waiting>,
     holder: Option<(Group, u64)>,
     last_number: u64,
+    debts: Debts,
     /// When everything else last went first.
     slice_began_at: Option<Instant>,
 }
@@ -60,11 +61,31 @@ struct Waiting {
 
 impl Turns {
     /// Whether a guest of `group` has to wait for a turn from the start: others of its function
-    /// wait already.
+    /// wait already, or have just taken much.
     pub(super) fn is_busy(&self, group: Group) -> bool {
         self.is_wanted.load(Ordering::Relaxed) && {
-            let state = self.lock();
-            state.waiting.has(group) || state.holder.is_some_and(|(holder, _)| holder == group)
+            let mut state = self.lock();
+            let is_busy = state.waiting.has(group)
+                || state.holder.is_some_and(|(holder, _)| holder == group)
+                || state.debts.has(group, Instant::now());
+            self.rest(&mut state);
+            is_busy
+        }
+    }
+
+    /// A guest of `group` has taken so long at once, until now.
+    pub(super) fn charge(&self, group: Group, took: Duration) {
+        self.lock().debts.charge(group, took, Instant::now());
+        self.is_wanted.store(true, Ordering::Relaxed);
+    }
+
+    /// Nobody has to ask where nobody is.
+    fn rest(&self, state: &mut State) {
+        if state.holder.is_none()
+            && state.waiting.is_empty()
+            && state.debts.are_paid(Instant::now())
+        {
+            self.is_wanted.store(false, Ordering::Relaxed);
         }
     }
 
@@ -171,9 +192,7 @@ impl Drop for Turn {
         }
         let is_free = state.holder.is_none();
         let is_empty = state.waiting.is_empty();
-        if is_free && is_empty {
-            self.turns.is_wanted.store(false, Ordering::Relaxed);
-        }
+        self.turns.rest(&mut state);
         drop(state);
         if let Some(waker) = next {
             waker.wake();
