@@ -34,8 +34,8 @@ use outbound::{Allowance, Hooks};
 const MAX_HANDLES: usize = 10_000;
 /// Bytes that the host copies for one call of the guest.
 pub(crate) const HOST_CALL_BYTES: usize = 16 << 20;
-/// Random bytes of one call.
-pub(crate) const MAX_RANDOM_BYTES: u64 = 4 << 20;
+/// Random bytes of one call: its making is not interrupted, and takes about a slice.
+pub(crate) const MAX_RANDOM_BYTES: u64 = 1 << 20;
 /// Size of one set of headers, as it is held in memory.
 const MAX_HEADER_BYTES: usize = 64 << 10;
 

@@ -74,21 +74,23 @@ impl<F> Metered<F> {
     fn may_run(&mut self, context: &Context<'_>) -> bool {
         if self.turn.is_none() {
             let is_first = self.used < FIRST_SLICE;
-            if is_first && !self.worker.turns().is_busy(self.group()) {
+            let is_busy = self.worker.turns().is_busy(self.group());
+            if is_first && !is_busy {
                 return true;
             }
-            self.ask(context, false);
+            // Of a function that owes, also where nobody waits: not everyone was looked for yet.
+            self.ask(context, is_busy);
         }
         self.turn
             .as_ref()
             .is_some_and(|turn| turn.has_come(context.waker()))
     }
 
-    fn ask(&mut self, context: &Context<'_>, is_interrupted: bool) {
+    fn ask(&mut self, context: &Context<'_>, others_first: bool) {
         let runnable = self.function.runnable(&self.pod_runnable);
         let group = self.group();
         let turns = self.worker.turns();
-        self.turn = Some(turns.ask(group, context.waker(), is_interrupted, runnable));
+        self.turn = Some(turns.ask(group, context.waker(), others_first, runnable));
     }
 }
 
@@ -251,6 +253,18 @@ mod tests {
         for spinner in spinners {
             spinner.abort();
         }
+    }
+
+    #[tokio::test]
+    async fn guests_of_a_function_that_owes_let_others_go_first() {
+        let setting = Setting::new();
+        let group = group_of(&setting.function);
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        let guest = || setting.metered(std::future::ready(()), Duration::from_secs(10));
+        assert!(Pin::new(&mut guest()).poll(&mut context).is_ready());
+        setting.worker.turns().charge(group, 5 * SLICE);
+        assert!(Pin::new(&mut guest()).poll(&mut context).is_pending());
+        assert_eq!(guest().await, Ok(()));
     }
 
     #[test]

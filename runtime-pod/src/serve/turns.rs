@@ -90,18 +90,19 @@ impl Turns {
     }
 
     /// Asks for a turn; `runnable` counts as long as it is asked for or had. `waker` is woken when it
-    /// comes. It comes at once for one that was not interrupted, if nobody else wants it.
+    /// comes. It comes at once if nobody else wants it, unless `others_first`: for one that was interrupted, or
+    /// whose function owes.
     pub(super) fn ask(
         self: &Arc<Self>,
         group: Group,
         waker: &Waker,
-        is_interrupted: bool,
+        others_first: bool,
         runnable: Runnable,
     ) -> Turn {
         let mut state = self.lock();
         state.last_number += 1;
         let number = state.last_number;
-        if state.holder.is_none() && state.waiting.is_empty() && !is_interrupted {
+        if state.holder.is_none() && state.waiting.is_empty() && !others_first {
             state.holder = Some((group, number));
             state.slice_began_at = Some(Instant::now());
         } else {

@@ -37,7 +37,7 @@ const COMPONENT: [&str; 9] = [
     "/leak-streams",
     "/log?count=20000",
     "/panic",
-    "/random?count=4000000",
+    "/random?count=1000000",
     "/recurse?count=10000000",
     "/trailers?count=1000",
 ];
