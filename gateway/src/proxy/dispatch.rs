@@ -51,7 +51,7 @@ impl Gateway {
         let mut heard = self.world.version();
         let mut refused = None;
         if function.queue.is_empty() {
-            match self.try_once(&route, &outgoing, || {}).await {
+            match self.try_once(&route, &outgoing, None::<fn()>).await {
                 Outcome::Answered(response, load) => {
                     return Ok(finish(*response, outgoing, load, counted, timing, &route));
                 }
@@ -88,7 +88,7 @@ impl Gateway {
             heard = self.world.version();
             let outcome = {
                 let begun = || begin(&mut place, &mut counted, &mut waiting);
-                self.try_once(&route, &outgoing, begun).await
+                self.try_once(&route, &outgoing, Some(begun)).await
             };
             match outcome {
                 Outcome::Answered(response, load) => {
@@ -106,7 +106,12 @@ impl Gateway {
         }
     }
 
-    async fn try_once(&self, route: &Route, outgoing: &Outgoing, begun: impl FnMut()) -> Outcome {
+    async fn try_once(
+        &self,
+        route: &Route,
+        outgoing: &Outgoing,
+        begun: Option<impl FnMut()>,
+    ) -> Outcome {
         let backends = self.world.endpoints().of(&route.runtime).cloned();
         let Some(backends) = backends else {
             return Outcome::Nobody(Refusals::default());

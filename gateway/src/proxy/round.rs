@@ -6,6 +6,7 @@ use std::{
 };
 
 use http::Response;
+use tokio::time::sleep_until;
 use wasmfn_crds::{
     answer::{AnswerReason, Refusal},
     names::REFUSED_HEADER,
@@ -90,13 +91,14 @@ enum Attempt {
     Lost,
 }
 
-/// Offers the request to pods. `begun` is called once a pod seems to have begun it.
+/// Offers the request to pods. `begun`, if anyone has to know, is called once a pod seems to have begun it:
+/// most are answered before, and a timer for each would wake a thread that waits for the network.
 pub(super) async fn round(
     backends: &Backends,
     function: &Function,
     outgoing: &Outgoing,
     timeout: Duration,
-    mut begun: impl FnMut(),
+    mut begun: Option<impl FnMut()>,
 ) -> Outcome {
     let mut tried: Vec<Arc<Pod>> = Vec::new();
     let mut refusals = Refusals::default();
@@ -170,7 +172,7 @@ fn own(reason: AnswerReason, message: &str) -> Outcome {
     Outcome::Own(Answer::new(reason, message))
 }
 
-async fn attempt(pod: &Arc<Pod>, outgoing: &Outgoing, begun: &mut impl FnMut()) -> Attempt {
+async fn attempt(pod: &Arc<Pod>, outgoing: &Outgoing, begun: &mut Option<impl FnMut()>) -> Attempt {
     let load = Load::new(pod.clone());
     let mut request = outgoing.attempt();
     loop {
@@ -214,14 +216,17 @@ async fn send(
     connection: Connection,
     request: http::Request<super::body::AttemptBody>,
     outgoing: &Outgoing,
-    begun: &mut impl FnMut(),
+    begun: &mut Option<impl FnMut()>,
 ) -> Result<Response<PodBody>, SendError> {
+    let began_at = tokio::time::Instant::now();
     let sending = connection.send(request);
     tokio::pin!(sending);
-    tokio::select! {
-        biased;
-        answered = &mut sending => return answered,
-        () = tokio::time::sleep(BEGUN_AFTER) => begun(),
+    if let Some(begun) = begun {
+        tokio::select! {
+            biased;
+            answered = &mut sending => return answered,
+            () = sleep_until(began_at + BEGUN_AFTER) => begun(),
+        }
     }
     if let Some(body) = &outgoing.body
         && outgoing.protocol() == Protocol::Http2
@@ -229,7 +234,7 @@ async fn send(
         tokio::select! {
             biased;
             answered = &mut sending => return answered,
-            () = tokio::time::sleep(OPEN_AFTER.saturating_sub(BEGUN_AFTER)) => body.open(),
+            () = sleep_until(began_at + OPEN_AFTER) => body.open(),
         }
     }
     sending.await

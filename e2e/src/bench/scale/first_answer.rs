@@ -16,19 +16,18 @@ use crate::wait::wait_until;
 const DEADLINE: Duration = Duration::from_secs(120);
 
 impl Rows<'_> {
-    /// No pod of the function, a leaving one included, is there when the clock starts. The plain pod is
-    /// a native server whose image the node holds, with its account's token.
+    /// No pod of the function, a leaving one included, is there when the clock starts, for the plain pod
+    /// neither: what a kubelet has asked the API server for, for one pod of a namespace, the next one need
+    /// not wait for. The plain pod is a native server whose image the node holds, with its account's token.
     pub(super) async fn answer_after_zero(&self) -> Result<()> {
         let scaling = json!({ "minReplicas": 0, "idleSeconds": 1, "scaleDownWindowSeconds": 1 });
         let spec = json!({ "placement": "Dedicated", "scaling": scaling });
         self.context.deploy("zero", &self.guest, &spec).await?;
         let (mut functions, mut pods) = (Vec::new(), Vec::new());
         for _ in 0..self.options.samples {
-            wait_until("no pod is left", DEADLINE, async || {
-                Ok(self.context.pods_of("zero").await?.is_empty().then_some(()))
-            })
-            .await?;
+            self.no_pod_is_left().await?;
             functions.push(self.first_answer("zero").await?);
+            self.no_pod_is_left().await?;
             pods.push(self.plain_pod().await?);
         }
         println!("{}", Distribution::head());
@@ -41,6 +40,13 @@ impl Rows<'_> {
             Distribution::of(pods).row("plain pod, create to Ready")
         );
         self.context.delete("wasmfunction", "zero").await
+    }
+
+    async fn no_pod_is_left(&self) -> Result<()> {
+        wait_until("no pod is left", DEADLINE, async || {
+            Ok(self.context.pods_of("zero").await?.is_empty().then_some(()))
+        })
+        .await
     }
 
     /// The function is Active no more, its namespace's warm pod stays.
