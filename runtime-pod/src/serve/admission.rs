@@ -102,9 +102,8 @@ impl Admission {
             .enter(version.limits().max_concurrency)
             .ok_or(Refusal::Full)?;
         let before = in_flight.count().saturating_sub(1);
-        // Not the pod: others find room in it.
         if !(self.share).allows(before.into(), 1, self.slots.free().into()) {
-            return Err(Refusal::Full);
+            return Err(self.refuse_full());
         }
         let slot = self.slots.take().ok_or_else(|| self.refuse_full())?;
         let permit = Arc::new(Permit {
@@ -149,14 +148,14 @@ impl Admission {
                     None => return Err(self.refuse_full()),
                 }
             } else if !pools.let_go_of(slots) {
-                return Err(Refusal::Full);
+                return Err(self.refuse_full());
             }
         };
         let expected = function.expected_bytes().min(version.limits().memory_bytes);
         let held = function.memory().bytes();
         while !(self.share).allows(held, expected, self.budget.free_bytes()) {
             if !pools.let_go() {
-                return Err(Refusal::Full);
+                return Err(self.refuse_full());
             }
         }
         let reservation = self
@@ -175,7 +174,8 @@ impl Admission {
         Refusal::Full
     }
 
-    /// Whether requests were refused a moment ago for want of memory or slots.
+    /// Whether requests were refused a moment ago for want of memory or slots, be it that what is left is
+    /// for other functions.
     #[must_use]
     pub fn is_full(&self) -> bool {
         milliseconds(self.started_at.elapsed()) < self.full_until.load(Ordering::Relaxed)
