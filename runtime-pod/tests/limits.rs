@@ -169,16 +169,22 @@ async fn requests_beyond_the_concurrency_are_refused_unread() {
     assert_eq!(world.get("hello", "/").await.status, 200);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_pod_without_memory_says_that_it_is_full() {
+/// A small pod, and a guest for it.
+async fn with_memory_of(memory_budget_bytes: u64) -> World {
     let plan = Plan {
-        memory_budget_bytes: 24 << 20,
+        memory_budget_bytes,
         // A child would need more than this pod has.
         compiler: Program::InProcess,
         ..Plan::default()
     };
-    let mut world = World::with(plan, Arc::new(Shelf::default())).await;
+    let world = World::with(plan, Arc::new(Shelf::default())).await;
     world.registry.push("r/answer:1", guests::bytes("answer"));
+    world
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_without_memory_says_that_it_is_full() {
+    let mut world = with_memory_of(24 << 20).await;
     world.serve("hello", json!({"image": "r/answer:1"})).await;
     let address = world.address;
     let slow: Vec<_> = (0..40)
@@ -206,14 +212,7 @@ async fn a_pod_without_memory_says_that_it_is_full() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_function_that_takes_all_memory_it_gets_leaves_room_for_another() {
-    let plan = Plan {
-        memory_budget_bytes: 48 << 20,
-        // A child would need more than this pod has.
-        compiler: Program::InProcess,
-        ..Plan::default()
-    };
-    let mut world = World::with(plan, Arc::new(Shelf::default())).await;
-    world.registry.push("r/answer:1", guests::bytes("answer"));
+    let mut world = with_memory_of(48 << 20).await;
     for name in ["greedy", "hello"] {
         world.serve(name, json!({"image": "r/answer:1"})).await;
         assert_eq!(world.get(name, "/").await.status, 200);

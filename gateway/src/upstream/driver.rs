@@ -10,13 +10,13 @@ use tokio::{net::TcpStream, task::AbortHandle};
 use super::Sending;
 use crate::proxy::body::AttemptBody;
 
-type Bytes = Connection<TokioIo<TcpStream>, AttemptBody>;
+type Http1 = Connection<TokioIo<TcpStream>, AttemptBody>;
 
 /// Who moves a connection's bytes. Dropped, the connection is closed.
 #[derive(Debug)]
 pub(super) enum Driver {
     /// Whoever waits for the answer, so that an answer wakes no second task.
-    Inline(Box<Bytes>),
+    Inline(Box<Http1>),
     /// A task of its own: a body goes on to the pod also while the client takes nothing of the answer.
     Task(AbortHandle),
     /// Nobody any more: the connection has ended.
@@ -24,7 +24,7 @@ pub(super) enum Driver {
 }
 
 impl Driver {
-    pub(super) fn new(connection: Bytes, sending: Sending) -> Self {
+    pub(super) fn new(connection: Http1, sending: Sending) -> Self {
         match sending {
             Sending::InHand => Self::Inline(Box::new(connection)),
             Sending::Streaming => {

@@ -51,15 +51,15 @@ impl Exclusive {
         self.used
     }
 
-    /// Whether the pod has closed it.
+    /// Whether the pod has closed it, looked at now.
     pub(super) fn is_closed(&mut self) -> bool {
         self.driver.idle();
         self.sender.is_closed()
     }
 
-    /// Whether it takes a request now. One that has just been given back may need a moment.
-    pub(super) fn is_ready(&mut self) -> bool {
-        self.driver.idle();
+    /// Whether it took requests when it was last looked at. One that has just been given back may need a
+    /// moment.
+    pub(super) fn is_ready(&self) -> bool {
         self.sender.is_ready()
     }
 

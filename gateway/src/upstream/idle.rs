@@ -31,17 +31,20 @@ impl Idle {
     /// The connection that became idle last and takes requests.
     pub(super) fn take(&self) -> Option<Exclusive> {
         let connections = &mut self.lock().connections;
-        while connections
-            .back_mut()
-            .is_some_and(|(_, last)| last.is_closed())
-        {
-            connections.pop_back();
+        let (mut looked_at, mut index) = (0, connections.len());
+        while index > 0 && looked_at < LOOKED_AT {
+            index -= 1;
+            let connection = &mut connections[index].1;
+            if connection.is_closed() {
+                connections.remove(index);
+                continue;
+            }
+            if connection.is_ready() {
+                return connections.remove(index).map(|(_, connection)| connection);
+            }
+            looked_at += 1;
         }
-        let looked_at = connections.len().saturating_sub(LOOKED_AT)..connections.len();
-        let ready = looked_at
-            .rev()
-            .find(|index| connections[*index].1.is_ready())?;
-        connections.remove(ready).map(|(_, connection)| connection)
+        None
     }
 
     /// Keeps a connection for another request. Whether somebody has to look after them from now on.

@@ -64,11 +64,11 @@ impl Turns {
     /// wait already, or have just taken much.
     pub(super) fn is_busy(&self, group: Group) -> bool {
         self.is_wanted.load(Ordering::Relaxed) && {
-            let mut state = self.lock();
+            let (mut state, now) = (self.lock(), Instant::now());
             let is_busy = state.waiting.has(group)
                 || state.holder.is_some_and(|(holder, _)| holder == group)
-                || state.debts.has(group, Instant::now());
-            self.rest(&mut state);
+                || state.debts.has(group, now);
+            self.rest(&mut state, now);
             is_busy
         }
     }
@@ -80,11 +80,8 @@ impl Turns {
     }
 
     /// Nobody has to ask where nobody is.
-    fn rest(&self, state: &mut State) {
-        if state.holder.is_none()
-            && state.waiting.is_empty()
-            && state.debts.are_paid(Instant::now())
-        {
+    fn rest(&self, state: &mut State, now: Instant) {
+        if state.holder.is_none() && state.waiting.is_empty() && state.debts.are_paid(now) {
             self.is_wanted.store(false, Ordering::Relaxed);
         }
     }
@@ -193,7 +190,7 @@ impl Drop for Turn {
         }
         let is_free = state.holder.is_none();
         let is_empty = state.waiting.is_empty();
-        self.turns.rest(&mut state);
+        self.turns.rest(&mut state, Instant::now());
         drop(state);
         if let Some(waker) = next {
             waker.wake();
