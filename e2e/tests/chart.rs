@@ -44,7 +44,7 @@ fn the_chart_uses_the_names_of_the_code() {
         ),
         (
             "templates/runtime/role.yaml",
-            &[names::RUNTIME_CLUSTER_ROLE],
+            &[names::RUNTIME_CLUSTER_ROLE, names::KEYS_SECRET],
         ),
         (
             "templates/admission/objects.yaml",

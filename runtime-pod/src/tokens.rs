@@ -1,38 +1,67 @@
-//! Tokens of the namespace, from the mounted Secret; read again when they change.
+//! Tokens of the namespace, kept in files that outlive a restart of the container.
 
-use std::{
-    collections::HashMap,
-    path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
 use arc_swap::ArcSwap;
+use tokio::sync::watch::Sender;
 use wasmfn_crds::token::{Purpose, equal};
 
-/// How often the files are looked at without need.
-const LOOK_INTERVAL: Duration = Duration::from_secs(10);
-/// Pause between looks because a token did not match.
-const RECHECK_PAUSE: Duration = Duration::from_secs(1);
+use crate::store::write_atomically;
+
+type Known = HashMap<Purpose, String>;
 
 /// The tokens that this pod knows.
 #[derive(Debug)]
 pub struct Tokens {
     folder: PathBuf,
-    known: ArcSwap<HashMap<Purpose, String>>,
-    looked_at: Mutex<Instant>,
+    known: ArcSwap<Known>,
+    is_complete: Sender<bool>,
 }
 
 impl Tokens {
     /// Tokens in the files of `folder`. Missing ones admit nobody until they are there.
     #[must_use]
     pub fn open(folder: PathBuf) -> Arc<Self> {
-        let known = ArcSwap::from_pointee(read(&folder));
+        let known: Known = Purpose::ALL
+            .into_iter()
+            .filter_map(|purpose| {
+                let bytes = std::fs::read(folder.join(purpose.field())).ok()?;
+                Some((purpose, read(&bytes)?))
+            })
+            .collect();
         Arc::new(Self {
             folder,
-            known,
-            looked_at: Mutex::new(Instant::now()),
+            is_complete: Sender::new(is_complete(&known)),
+            known: ArcSwap::from_pointee(known),
         })
+    }
+
+    /// Waits until there is a token for each purpose.
+    pub async fn complete(&self) {
+        let mut is_complete = self.is_complete.subscribe();
+        // The sender lives as long as `self`.
+        let _ = is_complete.wait_for(|is_complete| *is_complete).await;
+    }
+
+    /// Takes what `field` gives for each [`Purpose::field`] in place of what was known, and writes it
+    /// down. False, and all is as it was, where one of them is missing.
+    pub fn replace<'a>(&self, field: impl Fn(&str) -> Option<&'a [u8]>) -> bool {
+        let known: Known = Purpose::ALL
+            .into_iter()
+            .filter_map(|purpose| Some((purpose, read(field(purpose.field())?)?)))
+            .collect();
+        if !is_complete(&known) {
+            return false;
+        }
+        for (purpose, token) in &known {
+            let file = self.folder.join(purpose.field());
+            if let Err(error) = write_atomically(&file, &[token.as_bytes()]) {
+                tracing::warn!(%error, file = %file.display(), "a token cannot be written down");
+            }
+        }
+        self.known.store(Arc::new(known));
+        self.is_complete.send_replace(true);
+        true
     }
 
     /// The token for a purpose, if it is there.
@@ -44,10 +73,9 @@ impl Tokens {
     /// Whether `shown` is the token for `purpose`.
     #[must_use]
     pub fn matches(&self, purpose: Purpose, shown: &[u8]) -> bool {
-        if shown.is_empty() {
-            return false;
-        }
-        self.is_known(purpose, shown) || (self.look_again() && self.is_known(purpose, shown))
+        let known = self.known.load();
+        let token = known.get(&purpose);
+        token.is_some_and(|token| equal(token.as_bytes(), shown))
     }
 
     /// Whether `header` is `Bearer` and the token for `purpose`.
@@ -57,49 +85,15 @@ impl Tokens {
             .and_then(|value| value.as_bytes().strip_prefix(b"Bearer "))
             .is_some_and(|token| self.matches(purpose, token))
     }
-
-    /// Looks for changes until dropped.
-    pub async fn watch(&self) {
-        let mut looks = tokio::time::interval(LOOK_INTERVAL);
-        loop {
-            looks.tick().await;
-            self.known.store(Arc::new(read(&self.folder)));
-        }
-    }
-
-    fn is_known(&self, purpose: Purpose, shown: &[u8]) -> bool {
-        self.known
-            .load()
-            .get(&purpose)
-            .is_some_and(|token| equal(token.as_bytes(), shown))
-    }
-
-    /// Reads the files because a token did not match, but not for each who guesses.
-    fn look_again(&self) -> bool {
-        let mut looked_at = self
-            .looked_at
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if looked_at.elapsed() < RECHECK_PAUSE {
-            return false;
-        }
-        *looked_at = Instant::now();
-        self.known.store(Arc::new(read(&self.folder)));
-        true
-    }
 }
 
-fn read(folder: &std::path::Path) -> HashMap<Purpose, String> {
-    let mut tokens = HashMap::new();
-    for purpose in Purpose::ALL {
-        if let Ok(text) = std::fs::read_to_string(folder.join(purpose.field())) {
-            let token = text.trim();
-            if !token.is_empty() {
-                tokens.insert(purpose, token.to_owned());
-            }
-        }
-    }
-    tokens
+fn is_complete(known: &Known) -> bool {
+    known.len() == Purpose::ALL.len()
+}
+
+fn read(bytes: &[u8]) -> Option<String> {
+    let token = std::str::from_utf8(bytes).ok()?.trim();
+    (!token.is_empty()).then(|| token.to_owned())
 }
 
 #[cfg(test)]
@@ -122,13 +116,32 @@ mod tests {
         assert!(!tokens.matches_bearer(Purpose::Data, None));
     }
 
-    #[test]
-    fn a_new_token_is_found_when_it_is_shown() {
+    #[tokio::test]
+    async fn what_is_taken_is_there_at_the_next_start() {
         let folder = tempfile::tempdir().unwrap();
         let tokens = Tokens::open(folder.path().to_owned());
+        let waiting = tokens.complete();
+        assert!(tokens.replace(|field| Some(match field {
+            "data-token" => b"first",
+            _ => b"other",
+        })));
+        waiting.await;
+        assert!(tokens.matches(Purpose::Data, b"first"));
+        let restarted = Tokens::open(folder.path().to_owned());
+        restarted.complete().await;
+        assert!(restarted.matches(Purpose::Data, b"first"));
+        assert!(tokens.replace(|_| Some(b"second")));
+        assert!(!tokens.matches(Purpose::Data, b"first"));
+        assert!(tokens.matches(Purpose::Data, b"second"));
+    }
+
+    #[test]
+    fn what_is_incomplete_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let tokens = Tokens::open(folder.path().to_owned());
+        assert!(!tokens.replace(|field| (field != "code-key").then_some(b"new".as_slice())));
+        assert!(!tokens.replace(|_| Some(b" ")));
         assert!(!tokens.matches(Purpose::Data, b"new"));
-        std::fs::write(folder.path().join("data-token"), "new").unwrap();
-        *tokens.looked_at.lock().unwrap() -= 2 * RECHECK_PAUSE;
-        assert!(tokens.matches(Purpose::Data, b"new"));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }

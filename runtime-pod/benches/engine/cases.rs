@@ -4,9 +4,6 @@ use bytes::Bytes;
 
 use super::{guests::Guest, ours};
 
-/// Size of the body that is echoed.
-const ECHO_BYTES: usize = 1 << 20;
-
 /// A server.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Peer {
@@ -42,29 +39,38 @@ pub(super) struct Case {
 
 /// All comparisons.
 pub(super) fn all() -> Vec<Case> {
-    let case = |guest, functions, concurrency| Case {
-        guest,
-        is_reused: false,
-        functions,
-        concurrency,
-    };
     vec![
-        case(Guest::Hello, 1, 1),
-        case(Guest::Hello, 1, 32),
+        Case::of(Guest::Hello, 1, 1),
+        Case::of(Guest::Hello, 1, 32),
         Case {
             is_reused: true,
-            ..case(Guest::Hello, 1, 32)
+            ..Case::of(Guest::Hello, 1, 32)
         },
-        case(Guest::Hello, 1, 512),
-        case(Guest::HelloLargeStack, 1, 32),
-        case(Guest::Echo, 1, 32),
-        case(Guest::Hello, 100, 32),
-        case(Guest::Hello, 1000, 32),
-        case(Guest::Hello, 5000, 32),
+        Case::of(Guest::Hello, 1, 512),
+        Case::of(Guest::HelloLargeStack, 1, 32),
+        Case::of(Guest::Echo, 1, 32),
+        Case::of(Guest::Service, 1, 32),
+        Case::of(Guest::JavaScript, 1, 32),
+        Case::of(Guest::Python, 1, 32),
+        Case::of(Guest::Go, 1, 32),
+        Case::of(Guest::Json, 1, 1),
+        Case::of(Guest::Json, 1, 32),
+        Case::of(Guest::Hello, 100, 32),
+        Case::of(Guest::Hello, 1000, 32),
+        Case::of(Guest::Hello, 5000, 32),
     ]
 }
 
 impl Case {
+    const fn of(guest: Guest, functions: usize, concurrency: usize) -> Self {
+        Self {
+            guest,
+            is_reused: false,
+            functions,
+            concurrency,
+        }
+    }
+
     pub(super) fn name(&self) -> String {
         format!(
             "{}{}, {} function{}, {} at a time",
@@ -78,19 +84,19 @@ impl Case {
 
     /// Who takes part: with several functions, nobody else does.
     pub(super) fn peers(&self) -> Vec<Peer> {
+        let mut peers = vec![Peer::Ours];
         if self.functions == 1 {
-            vec![Peer::Ours, Peer::Native, Peer::WasmtimeServe]
-        } else {
-            vec![Peer::Ours]
+            peers.push(Peer::Native);
         }
+        if self.functions == 1 && self.guest.is_component() {
+            peers.push(Peer::WasmtimeServe);
+        }
+        peers
     }
 
     /// A request to the function of this number, as it goes over the wire.
     pub(super) fn request(&self, function: usize) -> Bytes {
-        let (method, path, body) = match self.guest {
-            Guest::Hello | Guest::HelloLargeStack => ("GET", "/", Vec::new()),
-            Guest::Echo => ("POST", "/echo", vec![b'a'; ECHO_BYTES]),
-        };
+        let (method, path, body) = self.guest.request();
         let mut request = format!(
             "{method} {path} HTTP/1.1\r\nhost: localhost\r\nwasmfn-token: {}\r\nwasmfn-function: {}\r\n",
             ours::TOKEN,

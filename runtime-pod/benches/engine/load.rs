@@ -53,12 +53,7 @@ impl Load {
         let ends_at = begun_at + self.length;
         let mut connections = JoinSet::new();
         for index in 0..self.concurrency {
-            let stream = TcpStream::connect(self.address).await?;
-            stream.set_nodelay(true)?;
-            let connection = Connection {
-                stream,
-                buffer: BytesMut::with_capacity(64 << 10),
-            };
+            let connection = Connection::open(self.address).await?;
             // Each begins elsewhere in the turn.
             let mut requests = self.requests.clone();
             let start = index * requests.len() / self.concurrency;
@@ -69,26 +64,39 @@ impl Load {
         while let Some(result) = connections.join_next().await {
             durations.extend(result??);
         }
-        score(durations, begun_at.elapsed())
+        Score::of(durations, begun_at.elapsed())
     }
 }
 
-fn score(mut durations: Vec<Duration>, length: Duration) -> Result<Score> {
-    durations.sort_unstable();
-    let at = |hundredths: usize| durations.get(durations.len() * hundredths / 100).copied();
-    Ok(Score {
-        per_second: durations.len() as f64 / length.as_secs_f64(),
-        p50: at(50).context("nothing was answered in time")?,
-        p99: at(99).context("nothing was answered in time")?,
-    })
+impl Score {
+    /// What answers that took so long, all of them within `length`, come to.
+    pub(super) fn of(mut durations: Vec<Duration>, length: Duration) -> Result<Self> {
+        durations.sort_unstable();
+        let at = |hundredths: usize| durations.get(durations.len() * hundredths / 100).copied();
+        Ok(Self {
+            per_second: durations.len() as f64 / length.as_secs_f64(),
+            p50: at(50).context("nothing was answered in time")?,
+            p99: at(99).context("nothing was answered in time")?,
+        })
+    }
 }
 
-struct Connection {
+/// A connection that is kept, for one request at a time.
+pub(super) struct Connection {
     stream: TcpStream,
     buffer: BytesMut,
 }
 
 impl Connection {
+    pub(super) async fn open(address: SocketAddr) -> Result<Self> {
+        let stream = TcpStream::connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self {
+            stream,
+            buffer: BytesMut::with_capacity(64 << 10),
+        })
+    }
+
     async fn ask(mut self, requests: Vec<Bytes>, ends_at: Instant) -> Result<Vec<Duration>> {
         let mut durations = Vec::new();
         for request in requests.iter().cycle() {
@@ -103,7 +111,7 @@ impl Connection {
     }
 
     /// Sends and receives at the same time: an echo begins before the request has ended.
-    async fn exchange(&mut self, request: &Bytes) -> Result<()> {
+    pub(super) async fn exchange(&mut self, request: &Bytes) -> Result<()> {
         let (mut reading, mut writing) = self.stream.split();
         let buffer = &mut self.buffer;
         let receive = async {

@@ -5,6 +5,11 @@
 //! so that what else the machine does falls on all of them.
 
 mod cases;
+mod first_answer;
+#[path = "../../tests/support/foreign.rs"]
+#[allow(clippy::unwrap_used, reason = "what panics here ends the bench")]
+#[allow(dead_code, reason = "the tests use the rest")]
+mod foreign;
 mod guests;
 mod load;
 mod native;
@@ -84,11 +89,11 @@ async fn main() -> Result<()> {
 struct Running {
     peer: Peer,
     address: SocketAddr,
-    _held: Held,
+    held: Held,
 }
 
 /// What ends a peer when it is dropped.
-#[expect(dead_code, reason = "held, not read")]
+#[allow(dead_code, reason = "some are held, not read")]
 enum Held {
     Ours(Box<Ours>),
     Native(native::Native),
@@ -96,9 +101,14 @@ enum Held {
 }
 
 async fn run(case: &Case, arguments: &Arguments, table: &mut Table) -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let Some(module) = case.guest.path(folder.path())? else {
+        println!("{}: left out, its toolchain is not installed", case.name());
+        return Ok(());
+    };
     let mut peers = Vec::new();
     for peer in case.peers() {
-        match start(case, peer).await? {
+        match start(case, &module, peer).await? {
             Some(running) => peers.push(running),
             None => println!("{}: left out {}", case.name(), peer.name()),
         }
@@ -120,13 +130,18 @@ async fn run(case: &Case, arguments: &Arguments, table: &mut Table) -> Result<()
         }
     }
     table.print(&case.name());
+    for running in peers.iter().filter(|_| case.functions == 1) {
+        if let Held::Ours(ours) = &running.held {
+            tokio::task::block_in_place(|| first_answer::measure(case, ours))?;
+        }
+    }
     Ok(())
 }
 
-async fn start(case: &Case, peer: Peer) -> Result<Option<Running>> {
+async fn start(case: &Case, module: &Path, peer: Peer) -> Result<Option<Running>> {
     let (address, held) = match peer {
         Peer::Ours => {
-            let ours = Ours::start(case.guest.bytes()?, case.functions, case.is_reused).await?;
+            let ours = Ours::start(guests::read(module)?, case).await?;
             (ours.address(), Held::Ours(Box::new(ours)))
         }
         Peer::Native => {
@@ -134,7 +149,7 @@ async fn start(case: &Case, peer: Peer) -> Result<Option<Running>> {
             (native.address(), Held::Native(native))
         }
         Peer::WasmtimeServe => {
-            let Some(serve) = WasmtimeServe::start(&case.guest.path()?)? else {
+            let Some(serve) = WasmtimeServe::start(module)? else {
                 return Ok(None);
             };
             (serve.address(), Held::WasmtimeServe(serve))
@@ -143,7 +158,7 @@ async fn start(case: &Case, peer: Peer) -> Result<Option<Running>> {
     Ok(Some(Running {
         peer,
         address,
-        _held: held,
+        held,
     }))
 }
 

@@ -8,8 +8,11 @@ use axum::{
     body::Body,
     routing::{get, post},
 };
+use bytes::Bytes;
 use tokio::{net::TcpListener, runtime::Builder};
 use tokio_util::sync::{CancellationToken, DropGuard};
+
+const HELLO: &str = "Hello, world!\n";
 
 /// The server; ends when dropped.
 pub(super) struct Native {
@@ -31,7 +34,7 @@ impl Native {
             runtime.block_on(async {
                 let listener = TcpListener::from_std(listener)?;
                 let router = Router::new()
-                    .route("/", get(async || "Hello, world!\n"))
+                    .route("/", get(async || HELLO).post(async |_: Bytes| HELLO))
                     .route("/echo", post(async |body: Body| body));
                 tokio::select! {
                     served = axum::serve(listener, router).into_future() => served?,

@@ -32,6 +32,8 @@ use wasmfn_runtime::{
     tokens::Tokens,
 };
 
+use super::cases::Case;
+
 /// What the load shows as a gateway.
 pub(super) const TOKEN: &str = "bench";
 /// Largest module.
@@ -45,14 +47,15 @@ pub(super) fn name(function: usize) -> String {
 /// The runtime; ends when dropped.
 pub(super) struct Ours {
     address: SocketAddr,
-    _runtime: Runtime,
+    runtime: Runtime,
     _source: watch::Sender<Option<Arc<FunctionSet>>>,
     _folder: TempDir,
 }
 
 impl Ours {
     /// Serves so many functions, each with a module of its own that does what `guest` does.
-    pub(super) async fn start(guest: Bytes, functions: usize, is_reused: bool) -> Result<Self> {
+    pub(super) async fn start(guest: Bytes, case: &Case) -> Result<Self> {
+        let functions = case.functions;
         let folder = tempfile::tempdir()?;
         std::fs::write(folder.path().join("data-token"), TOKEN)?;
         let settings = Settings {
@@ -73,7 +76,7 @@ impl Ours {
             observer: None,
         };
         let set: FunctionSet = (0..functions)
-            .map(|index| (name(index), Arc::new(function(index, is_reused))))
+            .map(|index| (name(index), Arc::new(function(index, case))))
             .collect();
         let (sender, source) = watch::channel(Some(Arc::new(set)));
         let shelf = Arc::new(Shelf::new(&guest, functions));
@@ -88,7 +91,7 @@ impl Ours {
         drop(runtime.serve_data(port)?);
         Ok(Self {
             address,
-            _runtime: runtime,
+            runtime,
             _source: sender,
             _folder: folder,
         })
@@ -96,6 +99,11 @@ impl Ours {
 
     pub(super) const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Lets compiled code go, as if nobody had asked for a while.
+    pub(super) fn unmap(&self) {
+        self.runtime.unmap_all();
     }
 }
 
@@ -118,13 +126,17 @@ async fn loaded(runtime: &Runtime, functions: usize) -> Result<()> {
     }
 }
 
-fn function(index: usize, is_reused: bool) -> WasmFunction {
-    let reuse = is_reused.then(|| json!({}));
+fn function(index: usize, case: &Case) -> WasmFunction {
+    let mut spec = case.guest.spec();
+    spec["image"] = image(index).into();
+    if case.is_reused {
+        spec["reuse"] = json!({});
+    }
     serde_json::from_value(json!({
         "apiVersion": "wasmfn.dev/v1alpha1",
         "kind": "WasmFunction",
         "metadata": {"namespace": "bench", "name": name(index), "uid": name(index), "generation": 1},
-        "spec": {"image": image(index), "reuse": reuse},
+        "spec": spec,
     }))
     .expect("the object is valid")
 }

@@ -1,6 +1,6 @@
 //! What was measured, as a table for people and as one for programs.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, time::Duration};
 
 use super::{cases::Peer, load::Score};
 
@@ -19,6 +19,7 @@ pub(super) struct Summary {
     pub(super) case: String,
     pub(super) peer: Peer,
     pub(super) per_second: Spread,
+    pub(super) p50_microseconds: Spread,
     pub(super) p99_microseconds: Spread,
     /// Our requests per second as a multiple of its, round by round.
     pub(super) ours: Spread,
@@ -95,15 +96,19 @@ impl Table {
         let ratios = scores(Peer::Ours)
             .zip(scores(peer))
             .map(|(ours, other)| ours.per_second / other.per_second);
+        let microseconds = |of: fn(Score) -> Duration| {
+            Spread::of(
+                scores(peer)
+                    .map(|score| of(score).as_secs_f64() * 1e6)
+                    .collect(),
+            )
+        };
         Summary {
             case: case.to_owned(),
             peer,
             per_second: Spread::of(scores(peer).map(|score| score.per_second).collect()),
-            p99_microseconds: Spread::of(
-                scores(peer)
-                    .map(|score| score.p99.as_secs_f64() * 1e6)
-                    .collect(),
-            ),
+            p50_microseconds: microseconds(|score| score.p50),
+            p99_microseconds: microseconds(|score| score.p99),
             ours: Spread::of(ratios.collect()),
         }
     }
@@ -111,18 +116,19 @@ impl Table {
     /// Prints one case.
     pub(super) fn print(&self, case: &str) {
         println!("\n{case}");
-        println!("| server | requests/s | p99 | wasmfn is |\n|---|---|---|---|");
+        println!("| server | requests/s | p50 | p99 | wasmfn is |\n|---|---|---|---|---|");
         for summary in self
             .summaries()
             .iter()
             .filter(|summary| summary.case == case)
         {
             println!(
-                "| {} | {:.0} ({:.0} to {:.0}) | {:.0} µs | {:.2} times ({:.2} to {:.2}) |",
+                "| {} | {:.0} ({:.0} to {:.0}) | {:.0} µs | {:.0} µs | {:.2} times ({:.2} to {:.2}) |",
                 summary.peer.name(),
                 summary.per_second.median,
                 summary.per_second.least,
                 summary.per_second.most,
+                summary.p50_microseconds.median,
                 summary.p99_microseconds.median,
                 summary.ours.median,
                 summary.ours.least,

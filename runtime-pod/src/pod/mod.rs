@@ -2,6 +2,7 @@
 
 mod descriptors;
 mod feed;
+mod keys;
 mod settings;
 mod termination;
 mod watch;
@@ -81,7 +82,12 @@ pub async fn run(settings: PodSettings) -> Result<(), PodError> {
     // Kube's own 30 s would keep changes from the pod after the API server is back.
     config.connect_timeout = Some(std::time::Duration::from_secs(3));
     let client = Client::try_from(config).map_err(PodError::Client)?;
-    let following = tokio::spawn(watch::follow(client, settings.namespace.clone(), feed));
+    let following = tokio::spawn(follow(
+        client,
+        settings.namespace.clone(),
+        Arc::clone(&tokens),
+        feed,
+    ));
 
     let registry = OciRegistry::new(resolver.clone(), settings.plain_http_registries.clone());
     let mut runtime = Runtime::start(
@@ -95,17 +101,29 @@ pub async fn run(settings: PodSettings) -> Result<(), PodError> {
     runtime.serve_admin(admin, Arc::clone(&tokens), Arc::clone(&is_gone));
     let modules = listen_everywhere(RUNTIME_MODULE_PORT).await?;
     runtime.serve_modules(modules, Arc::clone(&tokens));
-    let data = listen_for_requests(RUNTIME_DATA_PORT, threads(&settings)).await?;
-    let connections = runtime.serve_data(data)?;
-    let looking = tokio::spawn(async move { tokens.watch().await });
-
-    termination.told().await;
-    leave(&settings, &runtime, &is_gone, connections).await;
+    tokio::select! {
+        () = tokens.complete() => {
+            let data = listen_for_requests(RUNTIME_DATA_PORT, threads(&settings)).await?;
+            let connections = runtime.serve_data(data)?;
+            termination.told().await;
+            leave(&settings, &runtime, &is_gone, connections).await;
+        }
+        () = termination.told() => tracing::info!("told to go before there was a token"),
+    }
     runtime.end();
     following.abort();
     writing.abort();
-    looking.abort();
     Ok(())
+}
+
+/// Follows the API server for ever. Functions come after the tokens: their code is sealed with one.
+async fn follow(client: Client, namespace: String, tokens: Arc<Tokens>, feed: feed::Feed) {
+    let functions = async {
+        tokens.complete().await;
+        watch::follow(client.clone(), namespace.clone(), feed).await;
+    };
+    let keys = keys::follow(client.clone(), namespace.clone(), Arc::clone(&tokens));
+    tokio::join!(keys, functions);
 }
 
 fn runtime_settings(

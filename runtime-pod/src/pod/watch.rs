@@ -18,7 +18,7 @@ use super::feed::Feed;
 
 /// Pauses between tries while the API server is away. Kube's own grow to 30 s, for which changes
 /// would wait after it is back.
-fn pauses() -> ExponentialBackoff {
+pub(super) fn pauses() -> ExponentialBackoff {
     ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(200))
         .with_max_delay(Duration::from_secs(2))
@@ -32,24 +32,48 @@ fn pauses() -> ExponentialBackoff {
 pub(super) async fn follow(client: Client, namespace: String, mut feed: Feed) {
     let api: Api<DeserializeGuard<WasmFunction>> = Api::namespaced(client, &namespace);
     let mut events = std::pin::pin!(watcher(api, watcher::Config::default()).backoff(pauses()));
-    let mut is_away = false;
+    let mut reach = Reach::of("the functions");
     loop {
         match events.try_next().await {
             Ok(Some(event)) => {
-                if std::mem::take(&mut is_away) {
-                    tracing::info!("the API server is back");
-                }
+                reach.is_there();
                 apply(event, &mut feed);
             }
             Ok(None) => return,
-            // Said once: it is asked about every second.
-            Err(error) if !std::mem::replace(&mut is_away, true) => {
-                tracing::warn!(
-                    error = with_causes(&error),
-                    "the API server is away; going on with what is known"
-                );
-            }
-            Err(error) => tracing::debug!(%error, "the API server is still away"),
+            Err(error) => reach.is_away(&error),
+        }
+    }
+}
+
+/// Whether the API server tells of something, said when that changes: it is asked every second.
+pub(super) struct Reach {
+    what: &'static str,
+    is_away: bool,
+}
+
+impl Reach {
+    pub(super) const fn of(what: &'static str) -> Self {
+        Self {
+            what,
+            is_away: false,
+        }
+    }
+
+    pub(super) fn is_there(&mut self) {
+        if std::mem::take(&mut self.is_away) {
+            tracing::info!(of = self.what, "the API server is back");
+        }
+    }
+
+    pub(super) fn is_away(&mut self, error: &watcher::Error) {
+        if std::mem::replace(&mut self.is_away, true) {
+            tracing::debug!(of = self.what, %error, "the API server is still away");
+        } else {
+            tracing::warn!(
+                of = self.what,
+                error = with_causes(error),
+                "the API server is away; going on with what is known"
+            );
         }
     }
 }

@@ -20,7 +20,7 @@ pub use functions::FunctionStore;
 pub use modules::ModuleStore;
 
 /// Writes `bytes` so that `path` holds either what it held or all of them, also after a crash.
-fn write_atomically(path: &Path, bytes: &[&[u8]]) -> io::Result<()> {
+pub(crate) fn write_atomically(path: &Path, bytes: &[&[u8]]) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let temporary = path.with_extension(room::PART);
     let mut file = File::create(&temporary)?;

@@ -6,6 +6,7 @@
 pub mod callee;
 pub mod client;
 pub mod commands;
+pub mod foreign;
 pub mod guests;
 pub mod registry;
 

@@ -13,6 +13,7 @@ use super::timeline::Timeline;
 use crate::bench::distribution::Distribution;
 use crate::context::{Observed, Replicas};
 use crate::http::{LoadPlan, run_load};
+use crate::wait::wait_until;
 
 /// The steps, in percent of the load before.
 const STEPS_PERCENT: [usize; 4] = [120, 150, 250, 1000];
@@ -41,7 +42,7 @@ impl Rows<'_> {
         for percent in STEPS_PERCENT {
             let mut times = Vec::new();
             for _ in 0..self.options.samples {
-                settled(&replicas).await?;
+                self.settled("blocking", &replicas).await?;
                 timeline.load_is(number(BASE));
                 let mut held = self.context.hold("blocking", BASE);
                 self.context
@@ -72,7 +73,7 @@ impl Rows<'_> {
         for percent in STEPS_PERCENT {
             let mut times = Vec::new();
             for _ in 0..self.options.samples {
-                settled(&replicas).await?;
+                self.settled("computing", &replicas).await?;
                 timeline.load_is(number(base));
                 let before = self.burn(base);
                 tokio::time::sleep(BURN_BEFORE).await;
@@ -110,6 +111,26 @@ impl Rows<'_> {
         self.context.deploy(name, &self.guest, &spec).await
     }
 
+    /// One pod is asked for and ready, and those of the sample before have gone: a node that takes
+    /// nine down is busy with that.
+    async fn settled(&self, name: &str, replicas: &Observed<Replicas>) -> Result<()> {
+        let alone = Replicas {
+            desired: 1,
+            ready: 1,
+        };
+        let now = Instant::now();
+        replicas
+            .until(now, "one pod is asked for", SETTLED_DEADLINE, |seen| {
+                *seen == alone
+            })
+            .await?;
+        wait_until("one pod is left", SETTLED_DEADLINE, async || {
+            let pods = self.context.pods_of(name).await?;
+            Ok((pods.len() == 1).then_some(()))
+        })
+        .await
+    }
+
     fn burn(&self, guests: usize) -> tokio::task::JoinSet<()> {
         let plan = LoadPlan {
             path: format!("/burn?milliseconds={BURN_MILLISECONDS}"),
@@ -145,21 +166,6 @@ impl Rows<'_> {
             println!("    {missing} not right within {RIGHT_DEADLINE:.0?}");
         }
     }
-}
-
-/// One pod is asked for and ready.
-async fn settled(replicas: &Observed<Replicas>) -> Result<()> {
-    let alone = Replicas {
-        desired: 1,
-        ready: 1,
-    };
-    let now = Instant::now();
-    replicas
-        .until(now, "one pod is left", SETTLED_DEADLINE, |seen| {
-            *seen == alone
-        })
-        .await?;
-    Ok(())
 }
 
 /// Time to the right replicas; none where they do not come in time.

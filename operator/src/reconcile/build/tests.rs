@@ -123,6 +123,18 @@ fn pods_get_what_the_contract_says() {
 }
 
 #[test]
+fn a_pod_waits_for_no_secret_that_no_function_names() {
+    let template = &shared()["spec"]["template"];
+    let volumes = &template["spec"]["volumes"];
+    assert_eq!(
+        volumes[0],
+        json!({ "name": "keys", "emptyDir": { "medium": "Memory" } })
+    );
+    assert_eq!(volumes[1]["projected"]["sources"], json!([]));
+    assert!(!volumes.to_string().contains("wasmfn-keys"), "{volumes}");
+}
+
+#[test]
 fn what_functions_name_comes_by_named_keys_and_may_be_missing() {
     let spec = json!({
         "imagePullSecrets": [{ "name": "pull" }],

@@ -4,9 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::{
     ConfigMapProjection, EmptyDirVolumeSource, KeyToPath, ProjectedVolumeSource, SecretProjection,
-    SecretVolumeSource, Volume, VolumeMount, VolumeProjection,
+    Volume, VolumeMount, VolumeProjection,
 };
-use wasmfn_crds::names::KEYS_SECRET;
 
 use crate::reconcile::references::References;
 
@@ -21,7 +20,7 @@ pub(super) fn mounts() -> Vec<VolumeMount> {
         ..VolumeMount::default()
     };
     vec![
-        mount("keys", "/etc/wasmfn/keys", true),
+        mount("keys", "/etc/wasmfn/keys", false),
         mount("references", "/etc/wasmfn/references", true),
         mount("state", "/var/lib/wasmfn", false),
         mount("tmp", "/tmp", false),
@@ -29,21 +28,17 @@ pub(super) fn mounts() -> Vec<VolumeMount> {
 }
 
 pub(super) fn volumes(references: &References) -> Vec<Volume> {
-    let empty = |name: &str| Volume {
+    let empty = |name: &str, medium: Option<&str>| Volume {
         name: name.to_owned(),
-        empty_dir: Some(EmptyDirVolumeSource::default()),
+        empty_dir: Some(EmptyDirVolumeSource {
+            medium: medium.map(str::to_owned),
+            ..EmptyDirVolumeSource::default()
+        }),
         ..Volume::default()
     };
     vec![
-        Volume {
-            name: "keys".to_owned(),
-            secret: Some(SecretVolumeSource {
-                secret_name: Some(KEYS_SECRET.to_owned()),
-                default_mode: Some(FILE_MODE),
-                ..SecretVolumeSource::default()
-            }),
-            ..Volume::default()
-        },
+        // The pod fills it itself (`runtime-pod/src/pod/keys.rs`).
+        empty("keys", Some("Memory")),
         Volume {
             name: "references".to_owned(),
             projected: Some(ProjectedVolumeSource {
@@ -52,8 +47,8 @@ pub(super) fn volumes(references: &References) -> Vec<Volume> {
             }),
             ..Volume::default()
         },
-        empty("state"),
-        empty("tmp"),
+        empty("state", None),
+        empty("tmp", None),
     ]
 }
 
