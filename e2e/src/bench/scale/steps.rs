@@ -2,11 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
-use k8s_openapi::api::core::v1::Node;
-use kube::Api;
-use kube::api::ListParams;
-use serde_json::json;
+use anyhow::Result;
+use serde_json::{Value, json};
 
 use super::Rows;
 use super::timeline::Timeline;
@@ -31,11 +28,13 @@ const BURN_MILLISECONDS: u64 = 30_000;
 const BURN_BEFORE: Duration = Duration::from_secs(2);
 /// Computing guests that one pod carries for each of its cores, as the design says.
 const GUESTS_A_CORE: usize = 2;
+/// Cores that a pod of computing guests may use: what the machine has besides is left to those that decide.
+const CORES: usize = 1;
 
 impl Rows<'_> {
     /// The load is exact: each request stays until it is let go.
     pub(super) async fn blocking_steps(&self) -> Result<()> {
-        self.deploy_stepped("blocking", BASE).await?;
+        self.deploy_stepped("blocking", BASE, &json!({})).await?;
         let replicas = self.context.observe_replicas("blocking").await?;
         let mut timeline = Timeline::begin("steps", "requests in flight");
         println!("{}", Distribution::head());
@@ -65,8 +64,9 @@ impl Rows<'_> {
 
     /// As many guests compute as one pod's cores carry, and then more.
     pub(super) async fn computing_steps(&self) -> Result<()> {
-        let base = self.cores().await? * GUESTS_A_CORE;
-        self.deploy_stepped("computing", 10_000).await?;
+        let base = CORES * GUESTS_A_CORE;
+        let limits = json!({ "cpu": CORES.to_string() });
+        self.deploy_stepped("computing", 10_000, &limits).await?;
         let replicas = self.context.observe_replicas("computing").await?;
         let mut timeline = Timeline::begin("cpu-steps", "computing guests");
         println!("{}", Distribution::head());
@@ -94,7 +94,12 @@ impl Rows<'_> {
     }
 
     /// Its pods ask for little CPU, so that ten of them leave the control plane its own.
-    async fn deploy_stepped(&self, name: &str, target_concurrency: usize) -> Result<()> {
+    async fn deploy_stepped(
+        &self,
+        name: &str,
+        target_concurrency: usize,
+        limits: &Value,
+    ) -> Result<()> {
         let scaling = json!({
             "minReplicas": 1,
             "maxReplicas": PODS_MOST,
@@ -106,7 +111,7 @@ impl Rows<'_> {
             "placement": "Dedicated",
             "scaling": scaling,
             "limits": { "cpuMillisecondsPerRequest": 60_000, "timeoutSeconds": 300 },
-            "template": { "resources": { "requests": requests } },
+            "template": { "resources": { "requests": requests, "limits": limits } },
         });
         self.context.deploy(name, &self.guest, &spec).await
     }
@@ -143,19 +148,6 @@ impl Rows<'_> {
             let _ = run_load(plan).await;
         });
         burning
-    }
-
-    /// Cores that a pod without a limit sees.
-    async fn cores(&self) -> Result<usize> {
-        let nodes: Api<Node> = Api::all(self.context.client.clone());
-        let nodes = nodes.list(&ListParams::default()).await?;
-        let cores = nodes.items.iter().filter_map(|node| {
-            let capacity = node.status.as_ref()?.capacity.as_ref()?;
-            capacity.get("cpu")?.0.parse().ok()
-        });
-        let cores = cores.min().unwrap_or(0);
-        ensure!(cores > 0, "no node says how many cores it has");
-        Ok(cores)
     }
 
     fn print_step(&self, base: usize, percent: usize, times: Vec<Duration>) {
