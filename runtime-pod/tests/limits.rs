@@ -13,8 +13,10 @@ use std::{
 
 use bytes::Bytes;
 use http_body_util::Full;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::{Value, json};
 use support::{Plan, World, client, client::Answer, guests, registry::Shelf};
+use tokio::task::JoinSet;
 use wasmfn_runtime::compile::Program;
 
 async fn world(limits: Value) -> World {
@@ -238,6 +240,42 @@ async fn a_function_that_takes_all_memory_it_gets_leaves_room_for_another() {
         }
     }
     assert!(refused > 0, "all found room");
+}
+
+/// Eight ninths of the pod's thousand slots.
+const SHARE_OF_SLOTS: u32 = 888;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_that_takes_all_slots_it_gets_leaves_some_to_another() {
+    let most = getrlimit(Resource::Nofile).maximum;
+    let all = Rlimit {
+        current: most,
+        maximum: most,
+    };
+    setrlimit(Resource::Nofile, all).unwrap();
+    let mut world = with_memory_of(64 << 30).await;
+    for name in ["greedy", "hello"] {
+        world.serve(name, json!({"image": "r/answer:1"})).await;
+        assert_eq!(world.get(name, "/").await.status, 200);
+    }
+    let address = world.address;
+    let mut greedy = JoinSet::new();
+    for _ in 0..1000 {
+        greedy
+            .spawn(async move { client::get(address, "greedy", "/slow?milliseconds=25000").await });
+    }
+    // The first answers are refusals: all others wait.
+    for _ in SHARE_OF_SLOTS..1000 {
+        let answer = greedy.join_next().await.unwrap().unwrap();
+        assert_eq!(answer.header("wasmfn-refused"), "Full", "{answer:?}");
+    }
+    world
+        .until("greedy", |report| report.in_flight == SHARE_OF_SLOTS)
+        .await;
+    for _ in 0..20 {
+        assert_eq!(world.get("hello", "/").await.status, 200);
+    }
+    greedy.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -170,6 +170,7 @@ async fn in_child(
         .arg(child::MARKER)
         .args(order.words())
         .env_clear()
+        .envs(child::ENVIRONMENT)
         .stdin(Stdio::piped())
         .stdout(Stdio::from(code))
         .stderr(Stdio::piped())
