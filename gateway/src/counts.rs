@@ -84,6 +84,8 @@ pub struct Counts {
     /// For each stage: a reader was told of zero, or is about to be, and wants to hear of the next
     /// request. Most requests find this unset and touch nothing that functions share.
     armed: [AtomicBool; 2],
+    /// A request was passed on since a reader last looked.
+    busy: AtomicBool,
     crossings: Crossings,
 }
 
@@ -95,6 +97,7 @@ impl Counts {
             both: AtomicU64::new(0),
             ever: AtomicBool::new(false),
             armed: [AtomicBool::new(true), AtomicBool::new(true)],
+            busy: AtomicBool::new(false),
             crossings,
         }
     }
@@ -117,13 +120,17 @@ impl Counts {
         self.demand().queued
     }
 
-    /// Both counts, for a reader. Once a count that is zero here is so no more, [`Crossings`] tell.
+    /// Both counts, for a reader that looks again before long. Once a count that is zero here is so no
+    /// more, [`Crossings`] tell; but not of requests that pods take of a function that is called all the
+    /// time, and idle between its calls: these its reader finds when it looks again.
     #[must_use]
     pub fn demand_to_tell(&self) -> Demand {
+        let was_busy = self.busy.swap(false, Ordering::SeqCst);
         loop {
             let seen = self.demand();
             for stage in Stage::ALL {
-                if seen.at(stage) == 0 {
+                let waits = stage == Stage::Queued || !was_busy;
+                if seen.at(stage) == 0 && waits {
                     self.armed[stage as usize].store(true, Ordering::SeqCst);
                 }
             }
@@ -167,6 +174,9 @@ impl Counts {
     }
 
     fn entered(&self, stage: Stage, before: u64) {
+        if stage == Stage::InFlight && !self.busy.load(Ordering::Relaxed) {
+            self.busy.store(true, Ordering::Relaxed);
+        }
         let armed = &self.armed[stage as usize];
         if Demand::of_word(before).at(stage) == 0
             && armed.load(Ordering::SeqCst)
@@ -249,6 +259,10 @@ mod tests {
         }
         assert!(!heard(), "readers know of one still");
         assert_eq!(counts.demand_to_tell(), Demand::default());
+        drop(Counted::new(counts.clone(), Stage::InFlight));
+        assert!(!heard(), "it is called all the time");
+        assert_eq!(counts.demand_to_tell(), Demand::default());
+        assert_eq!(counts.demand_to_tell(), Demand::default(), "it was quiet");
         let last = Counted::new(counts.clone(), Stage::InFlight);
         assert!(heard());
         assert_eq!(counts.demand_to_tell().in_flight, 1);
@@ -284,15 +298,19 @@ mod tests {
         let crossings = Crossings::default();
         let mut told = crossings.subscribe();
         let counts = Arc::new(Counts::new(crossings));
-        for _ in 0..2000 {
-            drop(Counted::new(counts.clone(), Stage::InFlight));
-            told.mark_unchanged();
-            let held = counts.clone();
-            let coming = std::thread::spawn(move || Counted::new(held, Stage::InFlight));
-            let seen = counts.demand_to_tell();
-            let counted = coming.join().unwrap();
-            assert!(seen.in_flight == 1 || told.has_changed().unwrap());
-            drop(counted);
+        for stage in Stage::ALL {
+            for _ in 0..2000 {
+                // A reader that has seen a quiet function.
+                let _ = counts.demand_to_tell();
+                drop(Counted::new(counts.clone(), Stage::Queued));
+                told.mark_unchanged();
+                let held = counts.clone();
+                let coming = std::thread::spawn(move || Counted::new(held, stage));
+                let seen = counts.demand_to_tell();
+                let counted = coming.join().unwrap();
+                assert!(seen.at(stage) == 1 || told.has_changed().unwrap());
+                drop(counted);
+            }
         }
     }
 
