@@ -22,13 +22,7 @@ impl Tokens {
     /// Tokens in the files of `folder`. Missing ones admit nobody until they are there.
     #[must_use]
     pub fn open(folder: PathBuf) -> Arc<Self> {
-        let known: Known = Purpose::ALL
-            .into_iter()
-            .filter_map(|purpose| {
-                let bytes = std::fs::read(folder.join(purpose.field())).ok()?;
-                Some((purpose, read(&bytes)?))
-            })
-            .collect();
+        let known = gather(|field| std::fs::read(folder.join(field)).ok());
         Arc::new(Self {
             folder,
             is_complete: Sender::new(is_complete(&known)),
@@ -46,10 +40,7 @@ impl Tokens {
     /// Takes what `field` gives for each [`Purpose::field`] in place of what was known, and writes it
     /// down. False, and all is as it was, where one of them is missing.
     pub fn replace<'a>(&self, field: impl Fn(&str) -> Option<&'a [u8]>) -> bool {
-        let known: Known = Purpose::ALL
-            .into_iter()
-            .filter_map(|purpose| Some((purpose, read(field(purpose.field())?)?)))
-            .collect();
+        let known = gather(field);
         if !is_complete(&known) {
             return false;
         }
@@ -91,9 +82,14 @@ fn is_complete(known: &Known) -> bool {
     known.len() == Purpose::ALL.len()
 }
 
-fn read(bytes: &[u8]) -> Option<String> {
-    let token = std::str::from_utf8(bytes).ok()?.trim();
-    (!token.is_empty()).then(|| token.to_owned())
+/// The tokens that there are, each from its field.
+fn gather<B: AsRef<[u8]>>(field: impl Fn(&str) -> Option<B>) -> Known {
+    let token = |purpose: Purpose| {
+        let bytes = field(purpose.field())?;
+        let token = std::str::from_utf8(bytes.as_ref()).ok()?.trim();
+        (!token.is_empty()).then(|| (purpose, token.to_owned()))
+    };
+    Purpose::ALL.into_iter().filter_map(token).collect()
 }
 
 #[cfg(test)]

@@ -123,8 +123,7 @@ fn cargo(
     preview: &str,
     name: &str,
 ) -> Result<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let package = root.join(package);
+    let package = foreign::root().join(package);
     let target = format!("wasm32-wasi{preview}");
     let mut command = Command::new("cargo");
     command

@@ -25,7 +25,7 @@ pub(super) async fn follow(client: Client, namespace: String, tokens: Arc<Tokens
     let only = Config::default().fields(&format!("metadata.name={KEYS_SECRET}"));
     let secrets = watcher(api, only).backoff(pauses()).applied_objects();
     let mut secrets = std::pin::pin!(secrets);
-    let mut reach = Reach::of("Secret `wasmfn-keys`");
+    let mut reach = Reach::of(KEYS_SECRET);
     loop {
         match secrets.try_next().await {
             Ok(Some(secret)) => {

@@ -30,8 +30,7 @@ use crate::{budget::Reservation, engine::Module, function::Version, limits::Limi
 use keyvalue::{Granted, Keyvalue};
 use outbound::{Allowance, Hooks};
 
-/// Handles that a guest may hold at the same time: what it leaves behind is ended without a break, in about two
-/// slices.
+/// Handles that a guest may hold at the same time: all that it leaves behind is ended without a break.
 const MAX_HANDLES: usize = 4000;
 /// Bytes that the host copies for one call of the guest.
 pub(crate) const HOST_CALL_BYTES: usize = 16 << 20;

@@ -127,6 +127,7 @@ fn interfaces(folder: &Path) -> PathBuf {
     to
 }
 
-fn root() -> PathBuf {
+/// The workspace's root.
+pub fn root() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }

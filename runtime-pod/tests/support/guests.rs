@@ -4,6 +4,8 @@ use std::{path::PathBuf, process::Command, sync::LazyLock};
 
 use bytes::Bytes;
 
+use super::foreign::root;
+
 static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| build("e2e/guests", "wasm32-wasip2"));
 
 /// A guest's bytes: `answer`, `v1`, `v2`, `missing-import`.
@@ -16,11 +18,6 @@ pub fn service() -> Bytes {
     static SERVICE: LazyLock<PathBuf> =
         LazyLock::new(|| build("e2e/service-guest", "wasm32-wasip2"));
     read(SERVICE.join("service_guest.wasm"))
-}
-
-/// The workspace's root.
-pub fn root() -> PathBuf {
-    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
 }
 
 /// Builds a Rust package of the workspace's tree, and says where its modules are.
