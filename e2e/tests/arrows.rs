@@ -58,13 +58,20 @@ fn packages() -> BTreeMap<String, Package> {
 const ARROWS: &[(&str, &[&str])] = &[
     ("wasmfn-crds", &[]),
     ("wasmfn-report", &[]),
+    ("wasmfn-connection", &[]),
     ("wasmfn-autoscale", &[]),
     (
         "wasmfn-operator",
         &["wasmfn-crds", "wasmfn-report", "wasmfn-autoscale"],
     ),
-    ("wasmfn-gateway", &["wasmfn-crds", "wasmfn-report"]),
-    ("wasmfn-runtime", &["wasmfn-crds", "wasmfn-report"]),
+    (
+        "wasmfn-gateway",
+        &["wasmfn-connection", "wasmfn-crds", "wasmfn-report"],
+    ),
+    (
+        "wasmfn-runtime",
+        &["wasmfn-connection", "wasmfn-crds", "wasmfn-report"],
+    ),
     (
         "wasmfn",
         &["wasmfn-crds", "wasmfn-report", "wasmfn-runtime"],

@@ -15,8 +15,8 @@ use bytes::Bytes;
 use http_body_util::Full;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::{Value, json};
-use support::{Plan, World, client, client::Answer, guests, registry::Shelf};
-use tokio::task::JoinSet;
+use support::{Plan, TOKEN, World, client, client::Answer, guests, registry::Shelf};
+use tokio::{io::AsyncWriteExt, net::TcpStream, task::JoinSet};
 use wasmfn_runtime::compile::Program;
 
 async fn world(limits: Value) -> World {
@@ -288,6 +288,21 @@ async fn a_client_that_goes_away_ends_its_guest() {
     let asking = tokio::spawn(async move { client::send(address, request).await });
     world.until("hello", |report| report.in_flight == 1).await;
     asking.abort();
+    let start = Instant::now();
+    world.until("hello", |report| report.in_flight == 0).await;
+    assert!(start.elapsed() < Duration::from_secs(10));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_leaves_its_body_unread_ends_its_guest_too() {
+    let world = world(json!({})).await;
+    let mut stream = TcpStream::connect(world.address).await.unwrap();
+    let head = "POST /slow?milliseconds=25000 HTTP/1.1\r\nhost: a.example\r\n\
+        wasmfn-function: hello\r\ncontent-length: 100000\r\n";
+    let part = format!("{head}wasmfn-token: {TOKEN}\r\n\r\n{}", "a".repeat(30_000));
+    stream.write_all(part.as_bytes()).await.unwrap();
+    world.until("hello", |report| report.in_flight == 1).await;
+    drop(stream);
     let start = Instant::now();
     world.until("hello", |report| report.in_flight == 0).await;
     assert!(start.elapsed() < Duration::from_secs(10));

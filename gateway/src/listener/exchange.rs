@@ -25,17 +25,20 @@ pub(super) struct Exchange {
     activity: Arc<Activity>,
     begun: Instant,
     outcome: Outcome,
+    is_upload: bool,
     room: Option<Room>,
 }
 
 impl Exchange {
-    /// The head of a request has come, and there may be room for it.
-    pub(super) fn begin(activity: Arc<Activity>, room: Option<Room>) -> Self {
-        activity.open();
+    /// The head of a request has come, and there may be room for it. `is_upload`, if its client has
+    /// to be watched while nobody reads its body.
+    pub(super) fn begin(activity: Arc<Activity>, is_upload: bool, room: Option<Room>) -> Self {
+        activity.open(is_upload);
         Self {
             activity,
             begun: Instant::now(),
             outcome: Outcome::Abandoned,
+            is_upload,
             room,
         }
     }
@@ -66,7 +69,8 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        self.activity.close(self.outcome != Outcome::Abandoned);
+        let is_answered = self.outcome != Outcome::Abandoned;
+        self.activity.close(self.is_upload, is_answered);
         let metrics = self.activity.metrics();
         metrics.answered(self.outcome, self.begun.elapsed());
     }

@@ -1,14 +1,18 @@
 //! Connections of clients: accepted up to a bound, served as HTTP/1.1 or HTTP/2, with TLS or
 //! without.
 //!
-//! Bytes come through `pace` (clients that do not read), TLS ([`tls`]) and, for HTTP/1.1, `guard`
+//! Bytes come through [`Watched`] (clients that go, or do not read), TLS ([`tls`]) and, for HTTP/1.1, `guard`
 //! (strict framing, slow heads) to hyper; requests through `exchange` and `upload` to the
 //! [`Gateway`].
 
 use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use http::uri::Scheme;
-use hyper::{Request, body::Incoming, service::service_fn};
+use hyper::{
+    Request,
+    body::{Body, Incoming},
+    service::service_fn,
+};
 use hyper_util::{rt::TokioIo, server::graceful::GracefulConnection};
 use rustls::ServerConfig;
 use tokio::{
@@ -17,6 +21,7 @@ use tokio::{
     sync::Semaphore,
 };
 use tokio_rustls::TlsAcceptor;
+use wasmfn_connection::Watched;
 
 use crate::{
     client::Client,
@@ -31,7 +36,6 @@ mod exchange;
 mod framing;
 mod guard;
 mod limit;
-mod pace;
 mod preface;
 mod protocol;
 mod rules;
@@ -42,7 +46,6 @@ use activity::Activity;
 use exchange::Exchange;
 use guard::Guard;
 use limit::{PerClient, Requests};
-use pace::Paced;
 pub use rules::Rules;
 use upload::Upload;
 
@@ -170,7 +173,7 @@ impl Connection {
                 () = member.told_to_end() => in_time(GOODBYE, begun).await?,
             }
         };
-        let stream = self.paced(stream);
+        let stream = self.watched(stream);
         self.serve_http(stream, http2, member).await
     }
 
@@ -181,7 +184,7 @@ impl Connection {
         member: Member,
     ) -> io::Result<()> {
         stream.set_nodelay(true)?;
-        let handshake = acceptor.accept(self.paced(stream));
+        let handshake = acceptor.accept(self.watched(stream));
         let stream = in_time(self.intake.rules.handshake_within, handshake)
             .await
             .inspect_err(|_| self.activity.note(Fault::Handshake))?;
@@ -189,9 +192,9 @@ impl Connection {
         self.serve_http(stream, http2, member).await
     }
 
-    fn paced<S>(&self, stream: S) -> Paced<S> {
+    fn watched(&self, stream: TcpStream) -> Watched<Activity> {
         let within = self.intake.rules.taken_within;
-        Paced::new(stream, within, self.activity.clone())
+        Watched::new(stream, within, self.activity.clone())
     }
 
     async fn serve_http<S>(self, stream: S, http2: bool, member: Member) -> io::Result<()>
@@ -202,7 +205,10 @@ impl Connection {
         let client = Arc::new(self.client);
         let taken_within = http2.then_some(rules.taken_within);
         let service = service_fn(|request: Request<Incoming>| {
-            let exchange = Exchange::begin(self.activity.clone(), self.intake.requests.take());
+            // Over HTTP/2 the connection is read whoever reads the body.
+            let is_upload = !http2 && !request.body().is_end_stream();
+            let room = self.intake.requests.take();
+            let exchange = Exchange::begin(self.activity.clone(), is_upload, room);
             let (gateway, client) = (self.intake.gateway.clone(), client.clone());
             let (within, activity) = (rules.body_within, self.activity.clone());
             let request = request.map(|body| Upload::new(body, within, activity));

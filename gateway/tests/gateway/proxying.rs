@@ -7,12 +7,14 @@ use http::{HeaderMap, Method, Request, Version};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use serde_json::json;
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 use wasmfn_crds::token::{MasterKey, Purpose};
 use wasmfn_gateway::{endpoints::Phase::Ready, listener::Rules};
 
 use crate::{
     client::{self, HOST, full, request, send, whole},
     pod,
+    raw::head,
     setup::{KEY, PATIENCE, Running, lenient, until},
 };
 
@@ -276,6 +278,29 @@ async fn a_client_that_goes_away_ends_the_request_in_the_pod() {
         until("nothing is counted", || running.counts() == (0, 0)).await;
         waiting.abort();
     }
+}
+
+#[tokio::test]
+async fn one_that_leaves_its_body_unread_is_let_go_too() {
+    let (began, mut begun) = mpsc::channel(1);
+    let pod = pod::start(move |unread| {
+        let mut began = began.clone();
+        async move {
+            let _held = unread;
+            began.send(()).await.unwrap();
+            futures::future::pending::<&str>().await
+        }
+    })
+    .await;
+    let running = Running::serving(&json!({}), &[(pod, Ready)]).await;
+    let mut stream = TcpStream::connect(running.public).await.unwrap();
+    let asked = head("POST / HTTP/1.1", "content-length: 100000000\r\n");
+    let part = format!("{asked}{}", "a".repeat(30_000));
+    stream.write_all(part.as_bytes()).await.unwrap();
+    begun.next().await.unwrap();
+    assert_eq!(running.counts(), (1, 0));
+    drop(stream);
+    until("nothing is counted", || running.counts() == (0, 0)).await;
 }
 
 #[tokio::test]

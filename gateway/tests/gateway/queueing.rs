@@ -10,12 +10,16 @@ use axum::{body::Body, response::IntoResponse};
 use futures::future::join_all;
 use http::Method;
 use serde_json::json;
-use tokio::net::TcpListener;
+use tokio::{
+    io::AsyncWriteExt,
+    net::{TcpListener, TcpStream},
+};
 use wasmfn_gateway::endpoints::Phase::{Ready, Starting};
 
 use crate::{
     client::{full, get, reason, request, send, whole},
     pod,
+    raw::head,
     setup::{Running, until},
 };
 
@@ -233,4 +237,22 @@ async fn a_client_that_gives_up_leaves_the_queue() {
     waiting.await.unwrap();
     until("it is gone", || running.counts() == (0, 0)).await;
     assert!(running.function().queue.is_empty());
+}
+
+#[tokio::test]
+async fn one_that_gives_up_with_its_body_unread_does_so_too() {
+    for lines in [
+        "content-length: 100000\r\n",
+        "transfer-encoding: chunked\r\n",
+    ] {
+        let running = Running::serving(&json!({}), &[]).await;
+        let mut stream = TcpStream::connect(running.public).await.unwrap();
+        let asked = head("POST / HTTP/1.1", lines);
+        let part = format!("{asked}8000\r\n{}", "a".repeat(0x8000));
+        stream.write_all(part.as_bytes()).await.unwrap();
+        until("it waits", || running.counts() == (0, 1)).await;
+        drop(stream);
+        until("it is gone", || running.counts() == (0, 0)).await;
+        assert!(running.function().queue.is_empty());
+    }
 }

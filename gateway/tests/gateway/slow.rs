@@ -1,6 +1,6 @@
 //! Clients that take their time, on purpose or not.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use axum::{body::Body, extract::Request as PodRequest};
 use bytes::Bytes;
@@ -27,15 +27,20 @@ fn faults(running: &Running, fault: Fault) -> u64 {
     running.gateway.metrics.faults(Entrance::Public, fault)
 }
 
-/// A gateway with these rules before a pod that reads everything.
-async fn reading(rules: Rules) -> Running {
-    let pod = pod::start(|request: PodRequest| async move {
+/// A pod that reads everything.
+async fn reader() -> SocketAddr {
+    pod::start(|request: PodRequest| async move {
         match request.into_body().collect().await {
             Ok(_) => "whole",
             Err(_) => "broken",
         }
     })
-    .await;
+    .await
+}
+
+/// A gateway with these rules before such a pod.
+async fn reading(rules: Rules) -> Running {
+    let pod = reader().await;
     Running::start_by(rules, None)
         .await
         .with(&json!({}), &[(pod, Ready)])
@@ -119,6 +124,28 @@ async fn a_body_must_go_on() {
 }
 
 #[tokio::test]
+async fn while_nobody_asks_for_it_it_may_wait() {
+    let rules = Rules {
+        body_within: SHORT,
+        ..lenient()
+    };
+    let running = Running::start_by(rules, None).await.with(&json!({}), &[]);
+    let mut stream = TcpStream::connect(running.public).await.unwrap();
+    let asked = head(
+        "POST / HTTP/1.1",
+        "connection: close\r\ntransfer-encoding: chunked\r\n",
+    );
+    let begin = format!("{asked}1\r\na\r\n");
+    stream.write_all(begin.as_bytes()).await.unwrap();
+    until("it waits", || running.counts() == (0, 1)).await;
+    stream.write_all(b"1\r\na\r\n0\r\n\r\n").await.unwrap();
+    tokio::time::sleep(2 * SHORT).await;
+    assert_eq!(running.counts(), (0, 1));
+    running.pods(&[(reader().await, Ready)]);
+    assert_eq!(statuses(&rest(&mut stream).await), ["200"]);
+}
+
+#[tokio::test]
 async fn a_body_that_nobody_asks_for_may_wait() {
     let pod = pod::start(|request: PodRequest| async move {
         tokio::time::sleep(SHORT * 3).await;
@@ -144,7 +171,7 @@ async fn a_body_that_nobody_asks_for_may_wait() {
 
 /// A pod whose answers have no end; `true` comes each time that one is dropped.
 async fn endless() -> (
-    std::net::SocketAddr,
+    SocketAddr,
     futures::channel::mpsc::UnboundedReceiver<bool>,
 ) {
     let (told, ended) = futures::channel::mpsc::unbounded();

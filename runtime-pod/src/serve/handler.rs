@@ -31,6 +31,7 @@ use super::{
     headers,
     observe::{Observer, Watch},
     reuse::Pools,
+    uploads::Upload,
     worker::Worker,
 };
 use crate::{
@@ -158,16 +159,17 @@ impl Handler {
         self.started_at + Duration::from_millis(self.last_arrival.load(Ordering::Relaxed))
     }
 
-    /// Answers a request, on the thread of `worker`.
+    /// Answers a request, which lasts as long as `upload`, on the thread of `worker`.
     pub(super) async fn handle(
         &self,
         request: Request<Incoming>,
+        upload: Option<Upload>,
         worker: &Arc<Worker>,
     ) -> Response<AnswerBody> {
         // HTTP/2 has a frame for it, which hyper sends when the connection is closed.
         let says_close =
             self.is_leaving.load(Ordering::Acquire) && request.version() < Version::HTTP_2;
-        let mut answer = self.answer(request, worker).await;
+        let mut answer = self.answer(request, upload, worker).await;
         if says_close {
             let headers = answer.headers_mut();
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
@@ -178,9 +180,11 @@ impl Handler {
     async fn answer(
         &self,
         request: Request<Incoming>,
+        upload: Option<Upload>,
         worker: &Arc<Worker>,
     ) -> Response<AnswerBody> {
-        let mut watch = Watch::new(&request, Arc::clone(&self.metrics), self.observer.clone());
+        let (metrics, observer) = (Arc::clone(&self.metrics), self.observer.clone());
+        let mut watch = Watch::new(&request, upload, metrics, observer);
         let answered = match self.begin(request, worker, &mut watch) {
             Ok(begun) => self.run(begun, worker, &mut watch).await,
             Err(instead) => Err(instead),

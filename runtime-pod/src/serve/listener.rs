@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, io, sync::Arc, time::Duration};
 
-use hyper::service::service_fn;
+use hyper::{Request, body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{conn::auto, graceful::GracefulShutdown},
@@ -13,8 +13,9 @@ use tokio::{
     time::sleep,
 };
 use tokio_util::sync::CancellationToken;
+use wasmfn_connection::Watched;
 
-use super::{handler::Handler, stall::Stalling, worker::Worker};
+use super::{handler::Handler, uploads::Uploads, worker::Worker};
 
 /// Time in which a request's head has to arrive; an idle connection counts as one that waits for
 /// a head, and gateways, who close theirs sooner, are to be the ones who close it.
@@ -29,6 +30,8 @@ const MAX_STREAMS: u32 = 1000;
 /// How often a quiet HTTP/2 connection is asked whether it lives, and how long it may take.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a client may take nothing of its answer, which it would hold for ever.
+const TAKEN_WITHIN: Duration = Duration::from_secs(60);
 /// Pause after the process ran out of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -58,12 +61,15 @@ pub(super) async fn serve(
             }
         };
         let (handler, worker) = (Arc::clone(&handler), Arc::clone(worker));
-        let service = service_fn(move |request| {
+        let uploads = Arc::<Uploads>::default();
+        let stream = Watched::new(stream, TAKEN_WITHIN, uploads.clone());
+        let service = service_fn(move |request: Request<Incoming>| {
             let (handler, worker) = (Arc::clone(&handler), Arc::clone(&worker));
-            async move { Ok::<_, Infallible>(handler.handle(request, &worker).await) }
+            let upload = uploads.open(&request);
+            async move { Ok::<_, Infallible>(handler.handle(request, upload, &worker).await) }
         });
         let connection = builder
-            .serve_connection(TokioIo::new(Stalling::new(stream)), service)
+            .serve_connection(TokioIo::new(stream), service)
             .into_owned();
         let connection = graceful.watch(connection);
         tokio::spawn(async move {

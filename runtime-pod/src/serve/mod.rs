@@ -26,10 +26,10 @@ mod ring;
 mod run;
 mod share;
 mod slice;
-mod stall;
 mod threads;
 mod trap;
 mod turns;
+mod uploads;
 mod weighed;
 mod worker;
 

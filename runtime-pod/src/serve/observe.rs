@@ -7,6 +7,7 @@ use std::{
 
 use http::{Method, Request, StatusCode};
 
+use super::uploads::Upload;
 use crate::metrics::Metrics;
 
 /// Outcome of an answer that came from the guest.
@@ -43,11 +44,13 @@ pub(super) struct Watch {
     function: Option<String>,
     status: StatusCode,
     outcome: &'static str,
+    _upload: Option<Upload>,
 }
 
 impl Watch {
     pub(super) fn new<B>(
         request: &Request<B>,
+        upload: Option<Upload>,
         metrics: Arc<Metrics>,
         observer: Option<Observer>,
     ) -> Self {
@@ -68,6 +71,7 @@ impl Watch {
             status: StatusCode::OK,
             // What stands here if the client goes away before there is an answer.
             outcome: BROKEN,
+            _upload: upload,
         }
     }
 
