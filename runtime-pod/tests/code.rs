@@ -5,7 +5,6 @@ mod support;
 
 use std::{
     io::{BufRead, BufReader, Write},
-    net::SocketAddr,
     os::unix::process::ExitStatusExt,
     process::{Command, Output, Stdio},
     sync::Arc,
@@ -14,8 +13,7 @@ use std::{
 
 use serde_json::json;
 use support::{Plan, World, guests, registry::Shelf};
-use tokio::net::TcpListener;
-use wasmfn_runtime::{compile::Program, metrics::LoadedFrom, tokens::Tokens};
+use wasmfn_runtime::{compile::Program, metrics::LoadedFrom};
 
 const MIB: u64 = 1 << 20;
 
@@ -214,15 +212,6 @@ async fn foreign_code_is_made_again() {
     assert_eq!(metrics.loads(LoadedFrom::Compiler), 1);
 }
 
-/// Opens a world's module port.
-async fn module_port(world: &mut World) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let tokens = Tokens::open(world.folder.path().to_owned());
-    world.runtime.serve_modules(listener, tokens);
-    address
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_pod_copies_from_an_old_one_and_compiles_nothing() {
     let mut old = World::new().await;
@@ -235,7 +224,7 @@ async fn a_new_pod_copies_from_an_old_one_and_compiles_nothing() {
     old.registry.away(true);
 
     let plan = Plan {
-        siblings: Some(vec![module_port(&mut old).await]),
+        siblings: Some(vec![old.module_port().await]),
         compiler: no_compiler(),
         ..Plan::default()
     };
@@ -251,7 +240,7 @@ async fn a_new_pod_copies_from_an_old_one_and_compiles_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_pods_one_compiles() {
     let mut first = World::new().await;
-    let port = module_port(&mut first).await;
+    let port = first.module_port().await;
     let plan = Plan {
         siblings: Some(vec![port]),
         ..Plan::default()

@@ -170,10 +170,7 @@ async fn a_body_that_nobody_asks_for_may_wait() {
 }
 
 /// A pod whose answers have no end; `true` comes each time that one is dropped.
-async fn endless() -> (
-    SocketAddr,
-    futures::channel::mpsc::UnboundedReceiver<bool>,
-) {
+async fn endless() -> (SocketAddr, futures::channel::mpsc::UnboundedReceiver<bool>) {
     let (told, ended) = futures::channel::mpsc::unbounded();
     let pod = pod::start(move |_| {
         let dropped = Told(told.clone());

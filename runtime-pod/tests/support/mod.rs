@@ -23,7 +23,7 @@ use client::Answer;
 use registry::Shelf;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::sync::watch;
+use tokio::{net::TcpListener, sync::watch};
 use wasmfn_crds::{WasmFunction, status::Resolved, stores::StoreOffers};
 use wasmfn_report::{Load, RuntimeFunction, RuntimeLine};
 use wasmfn_runtime::{
@@ -135,6 +135,15 @@ impl World {
             functions: BTreeMap::new(),
             source,
         }
+    }
+
+    /// Opens its module port.
+    pub async fn module_port(&mut self) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let tokens = Tokens::open(self.folder.path().to_owned());
+        self.runtime.serve_modules(listener, tokens);
+        address
     }
 
     /// Applies a function, as a user does; the generation rises with each change.
