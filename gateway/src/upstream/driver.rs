@@ -1,5 +1,6 @@
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, Waker},
 };
 
@@ -7,7 +8,7 @@ use hyper::client::conn::http1::Connection;
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, task::AbortHandle};
 
-use super::Sending;
+use super::{Sending, bell::Bell};
 use crate::proxy::body::AttemptBody;
 
 type Http1 = Connection<TokioIo<TcpStream>, AttemptBody>;
@@ -16,17 +17,27 @@ type Http1 = Connection<TokioIo<TcpStream>, AttemptBody>;
 #[derive(Debug)]
 pub(super) enum Driver {
     /// Whoever waits for the answer, so that an answer wakes no second task.
-    Inline(Box<Http1>),
+    Inline(Box<Inline>),
     /// A task of its own: a body goes on to the pod also while the client takes nothing of the answer.
     Task(AbortHandle),
     /// Nobody any more: the connection has ended.
     Over,
 }
 
+/// A connection, and what it rings.
+#[derive(Debug)]
+pub(super) struct Inline {
+    connection: Http1,
+    bell: Arc<Bell>,
+}
+
 impl Driver {
     pub(super) fn new(connection: Http1, sending: Sending) -> Self {
         match sending {
-            Sending::InHand => Self::Inline(Box::new(connection)),
+            Sending::InHand => Self::Inline(Box::new(Inline {
+                connection,
+                bell: Arc::default(),
+            })),
             Sending::Streaming => {
                 let driving = async move { note_end(connection.await) };
                 Self::Task(tokio::spawn(driving).abort_handle())
@@ -41,17 +52,22 @@ impl Driver {
         context: &mut Context<'_>,
         mut work: impl FnMut(&mut Context<'_>) -> Poll<T>,
     ) -> Poll<T> {
-        if matches!(self, Self::Task(_)) {
-            return work(context);
-        }
-        // The connection wakes this task, and only it can bring the work further. A work that woke it as
-        // well would have it run once more for nothing.
+        // Only the connection can bring the work further. A work that woke this task as well would have it
+        // run once more for nothing.
         let asleep = &mut Context::from_waker(Waker::noop());
-        if let Poll::Ready(done) = work(asleep) {
-            return Poll::Ready(done);
-        }
-        self.advance(context);
-        work(asleep)
+        let bell = match self {
+            Self::Task(_) => return work(context),
+            Self::Over => return work(asleep),
+            Self::Inline(inline) => inline.bell.clone(),
+        };
+        let ringing = Waker::from(bell.clone());
+        bell.attend(context, || {
+            if let Poll::Ready(done) = work(asleep) {
+                return Poll::Ready(done);
+            }
+            self.advance(&mut Context::from_waker(&ringing));
+            work(asleep)
+        })
     }
 
     /// Moves what there is to move while nobody waits, and notices the end of the connection.
@@ -60,8 +76,8 @@ impl Driver {
     }
 
     fn advance(&mut self, context: &mut Context<'_>) {
-        if let Self::Inline(connection) = self
-            && let Poll::Ready(ended) = Pin::new(connection.as_mut()).poll(context)
+        if let Self::Inline(inline) = self
+            && let Poll::Ready(ended) = Pin::new(&mut inline.connection).poll(context)
         {
             note_end(ended);
             *self = Self::Over;

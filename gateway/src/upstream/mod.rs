@@ -15,6 +15,7 @@ use http::{Request, Response};
 use thiserror::Error;
 use tokio::{net::TcpStream, sync::Semaphore};
 
+mod bell;
 mod driver;
 mod exclusive;
 mod idle;

@@ -12,6 +12,7 @@ mod fairness;
 mod floods;
 mod grpc;
 mod heads;
+
 mod pod;
 mod pressure;
 mod proxying;
@@ -24,4 +25,5 @@ mod setup;
 mod slow;
 mod strict;
 mod tls;
+mod wakes;
 mod watching;
