@@ -8,7 +8,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::ClientConfig;
 use serde_json::json;
 use tempfile::TempDir;
-use tokio::net::TcpStream;
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use wasmfn_gateway::{
     endpoints::Phase::Ready,
@@ -21,7 +21,7 @@ use crate::{
     certificate::Certified,
     client::{HOST, full, request, whole},
     pod,
-    raw::rest,
+    raw::{head, rest},
     setup::{Running, lenient, until},
 };
 
@@ -186,4 +186,20 @@ fn a_certificate_that_cannot_be_used_is_named() {
     Certified::new().write(directory.path());
     std::fs::write(directory.path().join("tls.crt"), "no certificate").unwrap();
     assert!(read().contains("certificate"), "{}", read());
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_its_body_unread_is_let_go_behind_tls_too() {
+    let certified = Certified::new();
+    let secured = Secured::start(&certified, lenient()).await;
+    let running = &secured.running;
+    running.pods(&[]);
+    let config = certified.client(&["http/1.1"]);
+    let mut stream = connect(running.public, config).await.unwrap();
+    let asked = head("POST / HTTP/1.1", "content-length: 100000\r\n");
+    let part = format!("{asked}{}", "a".repeat(30_000));
+    stream.write_all(part.as_bytes()).await.unwrap();
+    until("it waits", || running.counts() == (0, 1)).await;
+    drop(stream);
+    until("it is gone", || running.counts() == (0, 0)).await;
 }
