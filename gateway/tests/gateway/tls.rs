@@ -163,9 +163,7 @@ async fn who_speaks_no_tls_or_stops_in_the_handshake_is_let_go() {
 
     let mut plain = TcpStream::connect(secured.running.public).await.unwrap();
     let asked = b"GET / HTTP/1.1\r\nhost: f.n.localhost\r\n\r\n";
-    tokio::io::AsyncWriteExt::write_all(&mut plain, asked)
-        .await
-        .unwrap();
+    AsyncWriteExt::write_all(&mut plain, asked).await.unwrap();
     let mut answer = Vec::new();
     let _ = tokio::io::AsyncReadExt::read_to_end(&mut plain, &mut answer).await;
     assert!(!answer.starts_with(b"HTTP"), "{answer:?}");
