@@ -160,7 +160,7 @@ mod tests {
     impl Setting {
         fn new() -> Self {
             let engines = EngineSet::new(1, Budget::new(1 << 30), false).unwrap();
-            let worker = Worker::start(engines.clock(), &Pools::new(1, Arc::default())).unwrap();
+            let worker = Worker::start(engines.clock(), &Pools::new(1, Arc::default()));
             let id = id_of(&samples::function("hello"));
             Self {
                 worker,

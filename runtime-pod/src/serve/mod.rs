@@ -4,7 +4,7 @@
 //! and admitted (`admission`) before its body is read, then runs (`run`) in a fresh instance, or in one
 //! that has served others where its function asks for that (`reuse`), on the thread where it came.
 //! The connection's task drives it until it answers (`guest`); beyond its first slice of CPU it waits
-//! for its `turns` there (`meter`). What it leaves behind if it is ended early goes elsewhere (`reaper`).
+//! for its `turns` there (`meter`).
 //! Bodies are counted as they pass (`body`), and what ends a guest early is written down in one place
 //! (`ending`).
 
@@ -21,7 +21,6 @@ mod listener;
 mod meter;
 mod observe;
 mod port;
-mod reaper;
 mod reuse;
 mod ring;
 mod run;

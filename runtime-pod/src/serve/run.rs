@@ -18,8 +18,7 @@ use super::{
     component::{Entry, name_of},
     ending::{Ending, Failure, Fate, WrittenDown},
     guest::{Host, Job, Said},
-    meter::{Metered, OutOfCpu, group_of},
-    reaper::Remains,
+    meter::{Metered, OutOfCpu},
     reuse::{Discard, Instance, Owner, Probation, Room, Tally, Unanswered},
     slice, trap,
     worker::Worker,
@@ -107,28 +106,26 @@ impl Run {
         request: Request<AnswerBody>,
         say: impl FnOnce(Said) + Send + Sync + 'static,
     ) {
+        // Left after the store, which is made after it.
         let Room { slot, reservation } = room;
-        let store = Sandbox::store(
+        let mut store = Sandbox::store(
             &self.version,
             &self.module,
             self.function.log(),
             &self.host.outbound,
             reservation,
         );
-        // The slot is left after the store.
-        let mut remains = self.remains((store, slot));
-        let store = &mut remains.0;
         let written = WrittenDown::new(&self.fate);
         let tally = self.tally();
         store
             .data_mut()
             .begin(name_of(&request), self.version.limits());
         let lifetime = self.lifetime();
-        prepare(store);
+        prepare(&mut store);
         let call = async {
-            let entry = Entry::new(self.module.guest(), &mut *store).await?;
+            let entry = Entry::new(self.module.guest(), &mut store).await?;
             if let Some(entry) = &entry {
-                entry.call(&mut *store, request, say, lifetime).await?;
+                entry.call(&mut store, request, say, lifetime).await?;
             }
             Ok(entry)
         };
@@ -136,12 +133,7 @@ impl Run {
         let ended = self.judge(ended, store.data().memory());
         self.write_down(ended.ending(), store.data().memory());
         drop(written);
-        let Ended::Returned(entry) = ended else {
-            return;
-        };
-        // Here, and the store before its slot.
-        let left = remains.take();
-        if let Some(entry) = entry
+        if let Ended::Returned(Some(entry)) = ended
             && let Some(tally) = tally
             && let Some(reuse) = self.version.reuse()
         {
@@ -150,15 +142,9 @@ impl Run {
                 version: &self.version,
                 module: &self.module,
             };
-            let (store, slot) = left;
             let instance = Instance::new((store, entry, slot), owner, reuse, tally);
             self.keep(instance, reuse);
         }
-    }
-
-    /// What the reaper ends, unless it is taken away from it.
-    fn remains<T: Send + 'static>(&self, what: T) -> Remains<'_, T> {
-        Remains::new(what, self.worker.reaper(), group_of(&self.function))
     }
 
     /// What counts an instance that may serve more than one request.
@@ -170,11 +156,10 @@ impl Run {
     /// Runs a component in an instance that has served others.
     async fn kept(
         &self,
-        instance: Box<Instance>,
+        mut instance: Box<Instance>,
         request: Request<AnswerBody>,
         say: impl FnOnce(Said) + Send + Sync + 'static,
     ) {
-        let mut instance = self.remains(instance);
         let written = WrittenDown::new(&self.fate);
         let ended = self.again(&mut instance, request, say).await;
         self.write_down(ended.ending(), instance.sandbox().memory());
@@ -182,7 +167,7 @@ impl Run {
         if let Ended::Returned(()) = ended
             && let Some(reuse) = self.version.reuse()
         {
-            self.keep(instance.take(), reuse);
+            self.keep(instance, reuse);
         }
     }
 
@@ -191,11 +176,10 @@ impl Run {
     async fn on_probation(
         &self,
         reuse: &Reuse,
-        instance: Box<Instance>,
+        mut instance: Box<Instance>,
         request: Request<AnswerBody>,
         sender: oneshot::Sender<Said>,
     ) {
-        let mut instance = self.remains(instance);
         let written = WrittenDown::new(&self.fate);
         let (request, probation) = Probation::new(request, sender);
         let ended = self.again(&mut instance, request, probation.say()).await;
@@ -207,7 +191,7 @@ impl Run {
                 self.write_down(Ending::Returned, memory);
                 drop(written);
                 reuse.went_well();
-                self.keep(instance.take(), reuse);
+                self.keep(instance, reuse);
             }
             Ended::Returned(()) | Ended::Failed(_) if memory.exceeded() != Some(Exceeded::Pod) => {
                 let ending = ended.ending();
@@ -218,8 +202,7 @@ impl Run {
                     return;
                 };
                 written.pass_on();
-                self.once_more(instance.take().into_room(), request, sender)
-                    .await;
+                self.once_more(instance.into_room(), request, sender).await;
             }
             ended => {
                 probation.pass_error_on();
@@ -304,6 +287,7 @@ impl Run {
     ) {
         let log = RequestLog::new(Arc::clone(self.function.log()));
         log.serves(RequestId::of(request.headers()));
+        // Left after the store, which is made after it.
         let Room { slot, reservation } = room;
         let surroundings = Surroundings {
             version: &self.version,
@@ -313,26 +297,21 @@ impl Run {
             reservation,
         };
         match Call::prepare(terms, request, surroundings, begin(sender)) {
-            Ok((store, call)) => {
-                // The slot is left after the store.
-                let mut remains = self.remains((store, slot));
-                let store = &mut remains.0;
+            Ok((mut store, call)) => {
                 let written = WrittenDown::new(&self.fate);
-                prepare(store);
-                let call = call.run(&mut *store, program.clone());
+                prepare(&mut store);
+                let call = call.run(&mut store, program.clone());
                 let ended = self.to_end(Box::pin(call)).await;
                 let ended = self.judge(ended, store.data().memory());
                 self.write_down(ended.ending(), store.data().memory());
                 drop(written);
-                if let Ended::Returned(_) = ended {
-                    drop(remains.take());
-                }
             }
             Err(error) => {
                 self.fate
                     .set(self.failed(error.reason(), error.to_string()));
             }
         }
+        drop(slot);
     }
 
     /// Writes down how a call ended before its store goes, whose end closes the answer: also where

@@ -102,7 +102,7 @@ impl Thread {
         } = self;
         let served = runtime.block_on(async {
             let listener = TcpListener::from_std(listener)?;
-            let worker = Worker::start(clock, handler.pools())?;
+            let worker = Worker::start(clock, handler.pools());
             tokio::select! {
                 () = listener::serve(listener, handler, &worker, &connections, &closing.gently) => {}
                 () = closing.at_once.cancelled() => {}

@@ -1,11 +1,10 @@
 //! What the requests of one serving thread share.
 
-use std::{io, sync::Arc};
+use std::sync::Arc;
 
 use tokio_util::task::TaskTracker;
 
 use super::{
-    reaper::Reaper,
     reuse::{Pool, Pools},
     turns::Turns,
 };
@@ -18,29 +17,23 @@ pub(super) struct Worker {
     turns: Arc<Turns>,
     guests: TaskTracker,
     pool: Arc<Pool>,
-    reaper: Reaper,
 }
 
 impl Worker {
     /// For the thread that calls it, whose runtime gives its guests their turns from now on.
-    ///
-    /// # Errors
-    /// If the thread beside it cannot be made.
-    pub(super) fn start(clock: Clock, pools: &Pools) -> io::Result<Arc<Self>> {
+    pub(super) fn start(clock: Clock, pools: &Pools) -> Arc<Self> {
         let turns = Arc::new(Turns::default());
         let giving = Arc::clone(&turns);
         tokio::spawn(async move { giving.give().await });
         let pool = pools.join();
         let swept = Arc::clone(&pool);
         tokio::spawn(async move { swept.keep_swept().await });
-        let reaper = Reaper::start(Arc::clone(&turns))?;
-        Ok(Arc::new(Self {
+        Arc::new(Self {
             clock,
             turns,
             guests: TaskTracker::new(),
             pool,
-            reaper,
-        }))
+        })
     }
 
     /// Has the engines' clock tick.
@@ -56,11 +49,6 @@ impl Worker {
     /// Instances that wait here for their next request.
     pub(super) const fn pool(&self) -> &Arc<Pool> {
         &self.pool
-    }
-
-    /// Ends what guests leave behind that were ended early.
-    pub(super) const fn reaper(&self) -> &Reaper {
-        &self.reaper
     }
 
     /// Guests that go on after their answer has begun.

@@ -1,7 +1,5 @@
 //! How a case is run: the guest beside a neighbour, its answer, and what is left of it.
 
-use std::time::{Duration, Instant};
-
 use bytes::Bytes;
 use http_body_util::Full;
 use serde_json::{Value, json};
@@ -16,9 +14,6 @@ use super::support::{
 pub struct Arena {
     pub world: World,
 }
-
-/// In which the memory of what has ended comes back.
-const MEMORY_BACK_WITHIN: Duration = Duration::from_secs(10);
 
 /// The function that does harm.
 pub const HOSTILE: &str = "hostile";
@@ -73,16 +68,11 @@ impl Arena {
         }
         let holdings = self.world.runtime.picture().holdings();
         assert_eq!(holdings.in_flight, 0, "{case}");
-        // What a guest leaves behind goes after its request has ended.
-        let deadline = Instant::now() + MEMORY_BACK_WITHIN;
-        while self.memory() > memory_before {
-            let now = self.memory();
-            assert!(
-                Instant::now() < deadline,
-                "{case}: {now} bytes were {memory_before}"
-            );
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        assert!(
+            holdings.memory_bytes <= memory_before,
+            "{case}: {} bytes were {memory_before}",
+            holdings.memory_bytes
+        );
     }
 
     /// Memory that is given away while nothing runs.
