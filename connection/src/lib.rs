@@ -19,18 +19,12 @@ use tokio::{
 };
 
 mod hang_up;
+mod uploads;
+
+pub use uploads::{Upload, Uploads};
 
 /// How often the kernel is asked whether the client of an open upload has gone.
-pub const LOOK_EVERY: Duration = Duration::from_millis(500);
-
-/// What goes on on a connection.
-pub trait Watcher {
-    /// Whether a request with a body is open, however much of it was read.
-    fn has_upload(&self) -> bool;
-
-    /// The client took nothing in time; the connection ends.
-    fn slow_reader(&self) {}
-}
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// A connection that fails where its client takes nothing for a while of what is to be sent, or has
 /// gone while a request with a body is open.
@@ -39,10 +33,11 @@ pub trait Watcher {
 /// whether the client is there. A client that has closed its side for writing counts as gone, as it
 /// does for hyper.
 #[derive(Debug)]
-pub struct Watched<W> {
+pub struct Watched<F> {
     stream: TcpStream,
-    watcher: Arc<W>,
+    uploads: Arc<Uploads>,
     taken_within: Duration,
+    note_slow: F,
     late: Option<Pin<Box<Sleep>>>,
     look: Option<Pin<Box<Sleep>>>,
 }
@@ -57,14 +52,20 @@ struct SlowReader;
 #[error("the client has gone before its request was answered")]
 struct Gone;
 
-impl<W: Watcher> Watched<W> {
-    /// Watches `stream`, whose client must take something of what is to be sent every
-    /// `taken_within`.
-    pub const fn new(stream: TcpStream, taken_within: Duration, watcher: Arc<W>) -> Self {
+impl<F: Fn()> Watched<F> {
+    /// Watches `stream`, on which `uploads` are open. Its client must take something of what is to be
+    /// sent every `taken_within`; if it does not, that is told to `note_slow`.
+    pub const fn new(
+        stream: TcpStream,
+        uploads: Arc<Uploads>,
+        taken_within: Duration,
+        note_slow: F,
+    ) -> Self {
         Self {
             stream,
-            watcher,
+            uploads,
             taken_within,
+            note_slow,
             late: None,
             look: None,
         }
@@ -83,13 +84,13 @@ impl<W: Watcher> Watched<W> {
         let within = self.taken_within;
         let late = self.late.get_or_insert_with(|| Box::pin(sleep(within)));
         ready!(late.as_mut().poll(context));
-        self.watcher.slow_reader();
+        (self.note_slow)();
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, SlowReader)))
     }
 
     /// Looks now and then whether the client is there.
     fn look(&mut self, context: &mut Context<'_>) -> io::Result<()> {
-        if !self.watcher.has_upload() {
+        if !self.uploads.are_open() {
             return Ok(());
         }
         let look = self.look.get_or_insert_with(|| Box::pin(sleep(LOOK_EVERY)));
@@ -103,7 +104,7 @@ impl<W: Watcher> Watched<W> {
     }
 }
 
-impl<W> AsyncRead for Watched<W> {
+impl<F: Unpin> AsyncRead for Watched<F> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -113,7 +114,7 @@ impl<W> AsyncRead for Watched<W> {
     }
 }
 
-impl<W: Watcher> AsyncWrite for Watched<W> {
+impl<F: Fn() + Unpin> AsyncWrite for Watched<F> {
     fn poll_write(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,

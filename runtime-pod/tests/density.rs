@@ -13,7 +13,7 @@ use std::{
 };
 
 use serde_json::json;
-use support::{Plan, World, registry::Shelf};
+use support::{Plan, World, functions_or, registry::Shelf};
 use tempfile::TempDir;
 use wasmfn_crds::{WasmFunction, status::Resolved};
 use wasmfn_runtime::{compile::Program, metrics::LoadedFrom};
@@ -89,8 +89,7 @@ const AMPLE_BUDGET_BYTES: u64 = 32 << 30;
 const FOLDER: &str = "WASMFN_DENSITY_FOLDER";
 
 fn count() -> usize {
-    let given = std::env::var("WASMFN_FUNCTIONS").ok();
-    given.map_or(FUNCTIONS, |text| text.parse().unwrap())
+    functions_or(FUNCTIONS)
 }
 
 fn plan(memory_budget_bytes: u64, folder: Option<Arc<TempDir>>) -> Plan {

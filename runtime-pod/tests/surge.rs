@@ -14,7 +14,7 @@ use std::{
 use bytes::Bytes;
 use futures::future::join_all;
 use serde_json::json;
-use support::{Plan, World, client, foreign, registry::Shelf};
+use support::{Plan, World, client, foreign, functions_or, registry::Shelf};
 use wasmfn_runtime::{compile::Program, metrics::LoadedFrom};
 
 /// Functions, each with a module of its own, unless `WASMFN_FUNCTIONS` says how many.
@@ -23,9 +23,8 @@ const FUNCTIONS: usize = 100;
 const PATIENCE: Duration = Duration::from_secs(300);
 
 fn names() -> Vec<String> {
-    let given = std::env::var("WASMFN_FUNCTIONS").ok();
-    let count = given.map_or(FUNCTIONS, |text| text.parse().unwrap());
-    (0..count).map(|number| format!("f{number}")).collect()
+    let numbers = 0..functions_or(FUNCTIONS);
+    numbers.map(|number| format!("f{number}")).collect()
 }
 
 /// `component` with a section that differs for each name, and so another digest.

@@ -6,7 +6,6 @@ use std::{
 };
 
 use tokio::{sync::Notify, time::Instant};
-use wasmfn_connection::Watcher;
 
 use crate::{
     metrics::{Fault, GatewayMetrics},
@@ -29,7 +28,6 @@ pub struct Activity {
 #[derive(Debug)]
 struct State {
     open: usize,
-    uploads: usize,
     idle_since: Instant,
     abandoned: u32,
 }
@@ -41,7 +39,6 @@ impl Activity {
         Arc::new(Self {
             state: Mutex::new(State {
                 open: 0,
-                uploads: 0,
                 idle_since: Instant::now(),
                 abandoned: 0,
             }),
@@ -61,18 +58,15 @@ impl Activity {
         &self.metrics
     }
 
-    /// A request has begun, with a body that is watched or not.
-    pub(super) fn open(&self, is_upload: bool) {
-        let mut state = self.state();
-        state.open += 1;
-        state.uploads += usize::from(is_upload);
+    /// A request has begun.
+    pub(super) fn open(&self) {
+        self.state().open += 1;
     }
 
     /// A request has come to its end, or its client has given it up.
-    pub(super) fn close(&self, is_upload: bool, answered: bool) {
+    pub(super) fn close(&self, answered: bool) {
         let mut state = self.state();
         state.open = state.open.saturating_sub(1);
-        state.uploads = state.uploads.saturating_sub(usize::from(is_upload));
         state.idle_since = Instant::now();
         if answered {
             state.abandoned = state.abandoned.saturating_sub(1);
@@ -121,16 +115,6 @@ impl Activity {
     }
 }
 
-impl Watcher for Activity {
-    fn has_upload(&self) -> bool {
-        self.state().uploads > 0
-    }
-
-    fn slow_reader(&self) {
-        self.note(Fault::SlowReader);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use futures::FutureExt;
@@ -147,11 +131,11 @@ mod tests {
     async fn idle_is_counted_from_the_last_request() {
         let activity = activity();
         let begun = Instant::now();
-        activity.open(false);
+        activity.open();
         let ending = activity.clone();
         tokio::spawn(async move {
             tokio::time::sleep(Duration::from_secs(200)).await;
-            ending.close(false, true);
+            ending.close(true);
         });
         activity.idle(WITHIN).await;
         assert_eq!(begun.elapsed().as_secs(), 260);
@@ -174,14 +158,14 @@ mod tests {
     async fn only_more_given_up_than_answered_is_a_flood() {
         let activity = activity();
         for _ in 0..1000 {
-            activity.close(false, false);
-            activity.close(false, true);
+            activity.close(false);
+            activity.close(true);
         }
         for _ in 0..ABANDONED_MOST {
-            activity.close(false, false);
+            activity.close(false);
         }
         assert!(activity.flooded().now_or_never().is_none());
-        activity.close(false, false);
+        activity.close(false);
         assert!(activity.flooded().now_or_never().is_some());
     }
 }

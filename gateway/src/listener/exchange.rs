@@ -12,6 +12,7 @@ use http::Response;
 use http_body::{Body, Frame, SizeHint};
 use thiserror::Error;
 use tokio::{task::AbortHandle, time::Instant};
+use wasmfn_connection::Upload;
 
 use super::{activity::Activity, limit::Room};
 use crate::{
@@ -25,20 +26,24 @@ pub(super) struct Exchange {
     activity: Arc<Activity>,
     begun: Instant,
     outcome: Outcome,
-    is_upload: bool,
+    _upload: Option<Upload>,
     room: Option<Room>,
 }
 
 impl Exchange {
-    /// The head of a request has come, and there may be room for it. `is_upload`, if its client has
-    /// to be watched while nobody reads its body.
-    pub(super) fn begin(activity: Arc<Activity>, is_upload: bool, room: Option<Room>) -> Self {
-        activity.open(is_upload);
+    /// The head of a request has come, and there may be room for it. It counts as `upload`, if it is
+    /// one.
+    pub(super) fn begin(
+        activity: Arc<Activity>,
+        upload: Option<Upload>,
+        room: Option<Room>,
+    ) -> Self {
+        activity.open();
         Self {
             activity,
             begun: Instant::now(),
             outcome: Outcome::Abandoned,
-            is_upload,
+            _upload: upload,
             room,
         }
     }
@@ -69,8 +74,7 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        let is_answered = self.outcome != Outcome::Abandoned;
-        self.activity.close(self.is_upload, is_answered);
+        self.activity.close(self.outcome != Outcome::Abandoned);
         let metrics = self.activity.metrics();
         metrics.answered(self.outcome, self.begun.elapsed());
     }

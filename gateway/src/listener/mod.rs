@@ -1,18 +1,14 @@
 //! Connections of clients: accepted up to a bound, served as HTTP/1.1 or HTTP/2, with TLS or
 //! without.
 //!
-//! Bytes come through [`Watched`] (clients that go, or do not read), TLS ([`tls`]) and, for HTTP/1.1, `guard`
-//! (strict framing, slow heads) to hyper; requests through `exchange` and `upload` to the
-//! [`Gateway`].
+//! Bytes come through [`Watched`] (clients that go, or do not read), TLS ([`tls`]) and, for
+//! HTTP/1.1, `guard` (strict framing, slow heads) to hyper; requests through `exchange` and `upload`
+//! to the [`Gateway`].
 
 use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use http::uri::Scheme;
-use hyper::{
-    Request,
-    body::{Body, Incoming},
-    service::service_fn,
-};
+use hyper::{Request, body::Incoming, service::service_fn};
 use hyper_util::{rt::TokioIo, server::graceful::GracefulConnection};
 use rustls::ServerConfig;
 use tokio::{
@@ -21,7 +17,7 @@ use tokio::{
     sync::Semaphore,
 };
 use tokio_rustls::TlsAcceptor;
-use wasmfn_connection::Watched;
+use wasmfn_connection::{Uploads, Watched};
 
 use crate::{
     client::Client,
@@ -117,6 +113,7 @@ impl Door {
                 peer,
                 client: self.client(peer),
                 activity: Activity::new(self.entrance, metrics.clone()),
+                uploads: Arc::default(),
                 intake: self.intake.clone(),
             };
             let (tls, member) = (self.tls.clone(), connections.join());
@@ -143,6 +140,7 @@ struct Connection {
     peer: SocketAddr,
     client: Client,
     activity: Arc<Activity>,
+    uploads: Arc<Uploads>,
     intake: Arc<Intake>,
 }
 
@@ -192,9 +190,11 @@ impl Connection {
         self.serve_http(stream, http2, member).await
     }
 
-    fn watched(&self, stream: TcpStream) -> Watched<Activity> {
+    fn watched(&self, stream: TcpStream) -> Watched<impl Fn() + use<>> {
         let within = self.intake.rules.taken_within;
-        Watched::new(stream, within, self.activity.clone())
+        let activity = self.activity.clone();
+        let note_slow = move || activity.note(Fault::SlowReader);
+        Watched::new(stream, self.uploads.clone(), within, note_slow)
     }
 
     async fn serve_http<S>(self, stream: S, http2: bool, member: Member) -> io::Result<()>
@@ -205,10 +205,8 @@ impl Connection {
         let client = Arc::new(self.client);
         let taken_within = http2.then_some(rules.taken_within);
         let service = service_fn(|request: Request<Incoming>| {
-            // Over HTTP/2 the connection is read whoever reads the body.
-            let is_upload = !http2 && !request.body().is_end_stream();
-            let room = self.intake.requests.take();
-            let exchange = Exchange::begin(self.activity.clone(), is_upload, room);
+            let (upload, room) = (self.uploads.open(&request), self.intake.requests.take());
+            let exchange = Exchange::begin(self.activity.clone(), upload, room);
             let (gateway, client) = (self.intake.gateway.clone(), client.clone());
             let (within, activity) = (rules.body_within, self.activity.clone());
             let request = request.map(|body| Upload::new(body, within, activity));

@@ -3,7 +3,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    task::{Context, Poll, Wake},
+    task::{Context, Poll, Wake, Waker},
 };
 
 use futures::task::AtomicWaker;
@@ -22,18 +22,19 @@ pub(super) struct Bell {
 }
 
 impl Bell {
-    /// Looks, and again if it rings meanwhile.
+    /// Looks, and again if it rings meanwhile: what is looked at wakes the bell.
     pub(super) fn attend<T>(
-        &self,
+        self: &Arc<Self>,
         context: &Context<'_>,
-        mut look: impl FnMut() -> Poll<T>,
+        mut look: impl FnMut(&mut Context<'_>) -> Poll<T>,
     ) -> Poll<T> {
+        let waker = Waker::from(self.clone());
         self.task.register(context.waker());
         self.is_attended.store(true, Ordering::SeqCst);
         let mut found = Poll::Pending;
         for _ in 0..LOOKS_MOST {
             self.is_rung.store(false, Ordering::SeqCst);
-            found = look();
+            found = look(&mut Context::from_waker(&waker));
             if found.is_ready() || !self.is_rung.load(Ordering::SeqCst) {
                 break;
             }
@@ -61,7 +62,7 @@ impl Wake for Bell {
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::atomic::AtomicU32, task::Waker};
+    use std::sync::atomic::AtomicU32;
 
     use super::*;
 
@@ -77,12 +78,12 @@ mod tests {
     /// How often the task was woken, and how often it looked, where the bell rings at so many looks.
     fn woken_and_looked(rings: u32) -> (u32, u32) {
         let (bell, woken) = (Arc::new(Bell::default()), Arc::new(Count::default()));
-        let (waker, ringing) = (Waker::from(woken.clone()), Waker::from(bell.clone()));
+        let waker = Waker::from(woken.clone());
         let mut looked = 0;
-        let found = bell.attend(&Context::from_waker(&waker), || {
+        let found = bell.attend(&Context::from_waker(&waker), |ringing| {
             looked += 1;
             if looked <= rings {
-                ringing.wake_by_ref();
+                ringing.waker().wake_by_ref();
             }
             Poll::<()>::Pending
         });
@@ -105,7 +106,7 @@ mod tests {
     fn who_is_away_is_woken() {
         let (bell, woken) = (Arc::new(Bell::default()), Arc::new(Count::default()));
         let waker = Waker::from(woken.clone());
-        let _ = bell.attend(&Context::from_waker(&waker), || Poll::<()>::Pending);
+        let _ = bell.attend(&Context::from_waker(&waker), |_| Poll::<()>::Pending);
         Waker::from(bell).wake();
         assert_eq!(woken.0.load(Ordering::Relaxed), 1);
     }

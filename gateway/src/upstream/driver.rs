@@ -60,12 +60,11 @@ impl Driver {
             Self::Over => return work(asleep),
             Self::Inline(inline) => inline.bell.clone(),
         };
-        let ringing = Waker::from(bell.clone());
-        bell.attend(context, || {
+        bell.attend(context, |ringing| {
             if let Poll::Ready(done) = work(asleep) {
                 return Poll::Ready(done);
             }
-            self.advance(&mut Context::from_waker(&ringing));
+            self.advance(ringing);
             work(asleep)
         })
     }

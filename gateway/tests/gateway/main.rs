@@ -12,7 +12,6 @@ mod fairness;
 mod floods;
 mod grpc;
 mod heads;
-
 mod pod;
 mod pressure;
 mod proxying;

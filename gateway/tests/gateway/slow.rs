@@ -124,7 +124,7 @@ async fn a_body_must_go_on() {
 }
 
 #[tokio::test]
-async fn while_nobody_asks_for_it_it_may_wait() {
+async fn a_body_may_wait_while_its_request_does() {
     let rules = Rules {
         body_within: SHORT,
         ..lenient()

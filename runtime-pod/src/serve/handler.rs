@@ -15,6 +15,7 @@ use http::{
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::sleep_until;
+use wasmfn_connection::Upload;
 use wasmfn_crds::{
     answer::{AnswerReason, Refusal},
     names::{FUNCTION_HEADER, TOKEN_HEADER},
@@ -31,7 +32,6 @@ use super::{
     headers,
     observe::{Observer, Watch},
     reuse::Pools,
-    uploads::Upload,
     worker::Worker,
 };
 use crate::{
@@ -159,7 +159,8 @@ impl Handler {
         self.started_at + Duration::from_millis(self.last_arrival.load(Ordering::Relaxed))
     }
 
-    /// Answers a request, which lasts as long as `upload`, on the thread of `worker`.
+    /// Answers a request on the thread of `worker`. It counts as `upload`, if it is one, until its
+    /// answer has ended.
     pub(super) async fn handle(
         &self,
         request: Request<Incoming>,

@@ -13,9 +13,9 @@ use tokio::{
     time::sleep,
 };
 use tokio_util::sync::CancellationToken;
-use wasmfn_connection::Watched;
+use wasmfn_connection::{Uploads, Watched};
 
-use super::{handler::Handler, uploads::Uploads, worker::Worker};
+use super::{handler::Handler, worker::Worker};
 
 /// Time in which a request's head has to arrive; an idle connection counts as one that waits for
 /// a head, and gateways, who close theirs sooner, are to be the ones who close it.
@@ -62,7 +62,7 @@ pub(super) async fn serve(
         };
         let (handler, worker) = (Arc::clone(&handler), Arc::clone(worker));
         let uploads = Arc::<Uploads>::default();
-        let stream = Watched::new(stream, TAKEN_WITHIN, uploads.clone());
+        let stream = Watched::new(stream, uploads.clone(), TAKEN_WITHIN, || ());
         let service = service_fn(move |request: Request<Incoming>| {
             let (handler, worker) = (Arc::clone(&handler), Arc::clone(&worker));
             let upload = uploads.open(&request);

@@ -29,7 +29,6 @@ mod slice;
 mod threads;
 mod trap;
 mod turns;
-mod uploads;
 mod weighed;
 mod worker;
 

@@ -6,8 +6,8 @@ use std::{
 };
 
 use http::{Method, Request, StatusCode};
+use wasmfn_connection::Upload;
 
-use super::uploads::Upload;
 use crate::metrics::Metrics;
 
 /// Outcome of an answer that came from the guest.

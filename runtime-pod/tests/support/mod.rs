@@ -55,6 +55,12 @@ pub struct World {
     source: watch::Sender<Option<Arc<FunctionSet>>>,
 }
 
+/// How many functions a measurement has: as `WASMFN_FUNCTIONS` says, or `usual`.
+pub fn functions_or(usual: usize) -> usize {
+    let given = std::env::var("WASMFN_FUNCTIONS").ok();
+    given.map_or(usual, |text| text.parse().unwrap())
+}
+
 /// How a world differs from others.
 pub struct Plan {
     /// Threads that serve.
