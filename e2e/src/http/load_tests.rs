@@ -8,7 +8,7 @@ use http_body_util::Full;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 use super::*;
 
@@ -74,9 +74,11 @@ async fn an_error_counts_as_lost() {
 
 #[tokio::test]
 async fn nobody_there_counts_as_lost() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
-    let base = format!("http://{}", listener.local_addr().expect("an address"));
-    drop(listener);
+    // Refuses, since it does not listen.
+    let held = TcpSocket::new_v4().expect("a socket");
+    held.bind("127.0.0.1:0".parse().expect("an address"))
+        .expect("binds");
+    let base = format!("http://{}", held.local_addr().expect("an address"));
     let report = run_load(plan(base)).await.expect("runs");
     assert_eq!((report.sent, report.good), (40, 0));
 }

@@ -88,7 +88,7 @@ fn pause_after(tried: Duration) -> Duration {
 mod tests {
     use std::sync::atomic::{AtomicBool, AtomicUsize};
 
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpSocket};
 
     use super::*;
 
@@ -128,9 +128,10 @@ mod tests {
 
     #[tokio::test]
     async fn it_ends_when_nobody_waits_and_begins_again() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        drop(listener);
+        // Refuses until it listens.
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = socket.local_addr().unwrap();
         let pod = Arc::new(Pod::new(address, ""));
         pod.note_unreachable(Instant::now());
         let backends = backends(Vec::new(), vec![pod.clone()]);
@@ -142,7 +143,7 @@ mod tests {
         while pod.probed.load(Ordering::SeqCst) {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        let listener = TcpListener::bind(address).await.unwrap();
+        let listener = socket.listen(1).unwrap();
         backends.probe(|| true, || ());
         listener.accept().await.unwrap();
     }

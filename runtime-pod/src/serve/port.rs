@@ -23,12 +23,16 @@ impl DataPort {
     /// If somebody else listens there, or a socket cannot be had.
     pub async fn bind(address: SocketAddr, threads: NonZeroUsize) -> io::Result<Self> {
         // Sockets that share a port would share it with those of another process as well: this one
-        // does not share, so it fails where somebody else listens.
-        let sole = TcpListener::bind(address).await?;
-        let address = sole.local_addr()?;
-        drop(sole);
-        let listeners = (0..threads.get())
-            .map(|_| shared(address))
+        // does not share, so it fails where somebody else listens. A port that the kernel chooses
+        // is nobody's, and must not be let go again before it is held.
+        if address.port() != 0 {
+            drop(TcpListener::bind(address).await?);
+        }
+        let first = shared(address)?;
+        let address = first.local_addr()?;
+        let others = (1..threads.get()).map(|_| shared(address));
+        let listeners = std::iter::once(Ok(first))
+            .chain(others)
             .collect::<io::Result<_>>()?;
         Ok(Self { address, listeners })
     }

@@ -81,9 +81,10 @@ async fn a_long_wait_is_told_instead_of_waited() {
 
 #[tokio::test]
 async fn nobody_there_is_said_by_host_and_cause() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let authority = listener.local_addr().unwrap().to_string();
-    drop(listener);
+    // Refuses, since it does not listen.
+    let held = tokio::net::TcpSocket::new_v4().unwrap();
+    held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let authority = held.local_addr().unwrap().to_string();
     let failure = client()
         .resolve(&format!("{authority}/a:v1"), &[])
         .await

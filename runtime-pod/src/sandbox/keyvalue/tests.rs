@@ -2,13 +2,14 @@
 //! the test where their program is installed.
 
 use std::{
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     process::{Child, Command, Stdio},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use tempfile::TempDir;
+use tokio::net::{TcpSocket, TcpStream};
 use wasmfn_crds::stores::{ServerOffer, StoreOffer, StoreOffers};
 
 use super::{
@@ -38,9 +39,11 @@ impl Server {
     /// Starts `program`; none where it is not installed, which is said.
     async fn start(program: &str, arguments: impl Fn(u16, &str) -> Vec<String>) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        drop(listener);
+        // Holds the port until the program listens there, which may reuse it as well.
+        let held = TcpSocket::new_v4().unwrap();
+        held.set_reuseaddr(true).unwrap();
+        held.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = held.local_addr().unwrap();
         let process = Command::new(program)
             .args(arguments(address.port(), folder.path().to_str().unwrap()))
             .stdout(Stdio::null())
@@ -56,7 +59,7 @@ impl Server {
             _folder: folder,
         };
         let deadline = Instant::now() + PATIENCE;
-        while tokio::net::TcpStream::connect(address).await.is_err() {
+        while TcpStream::connect(address).await.is_err() {
             assert!(Instant::now() < deadline, "`{program}` does not start");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
