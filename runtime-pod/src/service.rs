@@ -1,17 +1,19 @@
 //! WASI 0.3 services: components that export `wasi:http/handler`.
 
 use std::{
+    convert::Infallible,
     future::poll_fn,
     pin::Pin,
     task::{Context, Poll},
 };
 
 use bytes::Bytes;
+use futures::FutureExt;
 use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use tokio::sync::oneshot;
-use wasmtime::{Result, Store};
+use wasmtime::{Result, Store, component::Accessor};
 use wasmtime_wasi_http::{
     Error, WasiHttpView,
     p3::{self, bindings::Service},
@@ -49,42 +51,80 @@ pub(crate) async fn handle(
     begin: impl FnOnce(Response<AnswerBody>) + Send,
     lifetime: Lifetime,
 ) -> Result<()> {
-    let (request, received) = p3::Request::from_http(store.data_mut().http().hooks, request);
     store
         .run_concurrent(async move |accessor| {
-            let answer = service
-                .handle(accessor, request)
-                .await?
-                .map_err(|code| GaveUp(format!("{code:?}")))?;
-            let answer = accessor.with(|store| answer.into_http(store, received))?;
-            let over = if lifetime == Lifetime::Longer {
-                let (guard, over) = oneshot::channel();
-                begin(answer.map(|body| {
-                    Guarded {
-                        body,
-                        _guard: guard,
-                    }
-                    .boxed_unsync()
-                }));
-                Some(over)
-            } else {
-                begin(answer);
-                None
+            let answer = answer(service, accessor, request).await?;
+            let over = match lifetime {
+                Lifetime::OneRequest => {
+                    begin(answer);
+                    None
+                }
+                Lifetime::Longer => {
+                    let (answer, over) = guarded(answer);
+                    begin(answer);
+                    Some(over)
+                }
             };
             poll_fn(|context| accessor.poll_no_interesting_tasks(context)).await;
             if let Some(over) = over {
-                // It ends with the guard: nothing is ever sent.
-                let _ = over.await;
+                over.await;
             }
             Ok(())
         })
         .await?
 }
 
+/// Calls a service that others are in, and waits until the answer's body needs it no more. What the guest
+/// does besides cannot be told from what it does for the others.
+///
+/// # Errors
+/// As [`handle`].
+pub(crate) async fn join(
+    service: &Service,
+    accessor: &Accessor<Sandbox>,
+    request: Request<AnswerBody>,
+    begin: impl FnOnce(Response<AnswerBody>) + Send,
+) -> Result<()> {
+    let (answer, over) = guarded(answer(service, accessor, request).await?);
+    begin(answer);
+    over.await;
+    Ok(())
+}
+
+async fn answer(
+    service: &Service,
+    accessor: &Accessor<Sandbox>,
+    request: Request<AnswerBody>,
+) -> Result<Response<AnswerBody>> {
+    let (request, received) =
+        accessor.with(|mut store| p3::Request::from_http(store.get().http().hooks, request));
+    let answer = service
+        .handle(accessor, request)
+        .await?
+        .map_err(|code| GaveUp(format!("{code:?}")))?;
+    accessor.with(|store| answer.into_http(store, received))
+}
+
+/// An answer, and what ends with its body.
+fn guarded(
+    answer: Response<AnswerBody>,
+) -> (Response<AnswerBody>, impl Future<Output = ()> + Send) {
+    let (guard, over) = oneshot::channel::<Infallible>();
+    let answer = answer.map(|body| {
+        Guarded {
+            body,
+            _guard: guard,
+        }
+        .boxed_unsync()
+    });
+    // Nothing is ever sent.
+    (answer, over.map(|_| ()))
+}
+
 /// A body that tells when it is dropped.
 struct Guarded {
     body: AnswerBody,
-    _guard: oneshot::Sender<()>,
+    _guard: oneshot::Sender<Infallible>,
 }
 
 impl Body for Guarded {

@@ -126,8 +126,9 @@ pub struct Reuse {
     /// the last quarter below this.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub max_requests: i32,
-    /// Requests that one instance serves at the same time. More than 1 is refused when the function
-    /// is loaded: instances serve one request after another.
+    /// Requests that one instance serves at the same time, once it has served some one after another.
+    /// More than 1 takes a WASI 0.3 service, and is refused for others when the function is loaded.
+    /// Memory is then that of all of them together, and a trap ends them all.
     #[schemars(range(min = 1, max = 1000))]
     pub max_concurrent: i32,
     /// How long an instance waits for its next request, in seconds.

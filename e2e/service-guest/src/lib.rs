@@ -1,5 +1,6 @@
 //! A WASI 0.3 service for tests: well and ill behaved, by path.
 
+mod company;
 mod misuse;
 
 use wasip3::{
@@ -34,9 +35,12 @@ impl Guest for Service {
             },
             "/grow" => grow(),
             "/error" => Err(ErrorCode::InternalError(None)),
-            _ => Ok(misuse::answer(path)
-                .await
-                .unwrap_or_else(|| text("Hello, 0.3!"))),
+            _ => match company::answer(path).await {
+                Some(answer) => Ok(answer),
+                None => Ok(misuse::answer(path)
+                    .await
+                    .unwrap_or_else(|| text("Hello, 0.3!"))),
+            },
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What is compared.
 
 use bytes::Bytes;
+use serde_json::{Value, json};
 
 use super::{guests::Guest, ours};
 
@@ -25,12 +26,41 @@ impl Peer {
     }
 }
 
+/// Whether instances serve several requests.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Reuse {
+    /// Each request has its own.
+    None,
+    /// One after another.
+    InTurn,
+    /// Sixteen at the same time: what `wasmtime serve` does by default in WASI 0.3.
+    Shared,
+}
+
+impl Reuse {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::InTurn => ", reuse",
+            Self::Shared => ", shared",
+        }
+    }
+
+    /// What a function's spec says of it.
+    pub(super) fn spec(self) -> Value {
+        match self {
+            Self::None => Value::Null,
+            Self::InTurn => json!({}),
+            Self::Shared => json!({ "maxConcurrent": 16 }),
+        }
+    }
+}
+
 /// One comparison.
 #[derive(Clone, Debug)]
 pub(super) struct Case {
     pub(super) guest: Guest,
-    /// Whether instances serve several requests.
-    pub(super) is_reused: bool,
+    pub(super) reuse: Reuse,
     /// Functions that are asked in turn, each with a module of its own.
     pub(super) functions: usize,
     /// Requests at the same time.
@@ -42,14 +72,13 @@ pub(super) fn all() -> Vec<Case> {
     vec![
         Case::of(Guest::Hello, 1, 1),
         Case::of(Guest::Hello, 1, 32),
-        Case {
-            is_reused: true,
-            ..Case::of(Guest::Hello, 1, 32)
-        },
+        Case::of(Guest::Hello, 1, 32).with(Reuse::InTurn),
         Case::of(Guest::Hello, 1, 512),
         Case::of(Guest::HelloLargeStack, 1, 32),
         Case::of(Guest::Echo, 1, 32),
         Case::of(Guest::Service, 1, 32),
+        Case::of(Guest::Service, 1, 32).with(Reuse::InTurn),
+        Case::of(Guest::Service, 1, 32).with(Reuse::Shared),
         Case::of(Guest::JavaScript, 1, 32),
         Case::of(Guest::Python, 1, 32),
         Case::of(Guest::Go, 1, 32),
@@ -65,17 +94,21 @@ impl Case {
     const fn of(guest: Guest, functions: usize, concurrency: usize) -> Self {
         Self {
             guest,
-            is_reused: false,
+            reuse: Reuse::None,
             functions,
             concurrency,
         }
+    }
+
+    const fn with(self, reuse: Reuse) -> Self {
+        Self { reuse, ..self }
     }
 
     pub(super) fn name(&self) -> String {
         format!(
             "{}{}, {} function{}, {} at a time",
             self.guest.name(),
-            if self.is_reused { ", reuse" } else { "" },
+            self.reuse.name(),
             self.functions,
             if self.functions == 1 { "" } else { "s" },
             self.concurrency

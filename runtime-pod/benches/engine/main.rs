@@ -149,7 +149,7 @@ async fn start(case: &Case, module: &Path, peer: Peer) -> Result<Option<Running>
             (native.address(), Held::Native(native))
         }
         Peer::WasmtimeServe => {
-            let Some(serve) = WasmtimeServe::start(module)? else {
+            let Some(serve) = WasmtimeServe::start(module, case.reuse)? else {
                 return Ok(None);
             };
             (serve.address(), Held::WasmtimeServe(serve))

@@ -129,9 +129,7 @@ async fn loaded(runtime: &Runtime, functions: usize) -> Result<()> {
 fn function(index: usize, case: &Case) -> WasmFunction {
     let mut spec = case.guest.spec();
     spec["image"] = image(index).into();
-    if case.is_reused {
-        spec["reuse"] = json!({});
-    }
+    spec["reuse"] = case.reuse.spec();
     serde_json::from_value(json!({
         "apiVersion": "wasmfn.dev/v1alpha1",
         "kind": "WasmFunction",

@@ -1,5 +1,6 @@
 //! `wasmtime serve` of the version that the runtime is built with, with its defaults but for one: each request
-//! gets an instance of its own, also in 0.3, where it would serve 128 one after the other and 16 at a time.
+//! gets an instance of its own, also in 0.3, where it would serve 128 one after the other and 16 at a time;
+//! but for a case whose instances are shared, where it does.
 
 use std::{
     net::{SocketAddr, TcpListener, TcpStream},
@@ -10,6 +11,8 @@ use std::{
 };
 
 use anyhow::{Result, ensure};
+
+use super::cases::Reuse;
 
 /// The version that is compared.
 const VERSION: &str = "50.0.1";
@@ -24,7 +27,7 @@ pub(super) struct WasmtimeServe {
 
 impl WasmtimeServe {
     /// Starts it, if it is installed, on the core of the thread that calls.
-    pub(super) fn start(module: &Path) -> Result<Option<Self>> {
+    pub(super) fn start(module: &Path, reuse: Reuse) -> Result<Option<Self>> {
         let version = Command::new("wasmtime").arg("--version").output();
         let is_there = version.is_ok_and(|output| {
             String::from_utf8_lossy(&output.stdout).starts_with(&format!("wasmtime {VERSION}"))
@@ -35,10 +38,14 @@ impl WasmtimeServe {
         }
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         // Guests import `wasi:cli`, which it links only on demand.
-        let process = Command::new("wasmtime")
-            .args(["serve", "-Scli", "--addr", &address.to_string()])
-            .args(["--max-instance-reuse-count", "1"])
-            .args(["--max-instance-concurrent-reuse-count", "1"])
+        let mut serve = Command::new("wasmtime");
+        serve.args(["serve", "-Scli", "--addr", &address.to_string()]);
+        if reuse != Reuse::Shared {
+            serve
+                .args(["--max-instance-reuse-count", "1"])
+                .args(["--max-instance-concurrent-reuse-count", "1"]);
+        }
+        let process = serve
             .arg(module)
             .stdout(Stdio::null())
             .stderr(Stdio::null())

@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use wasmfn_crds::ModuleKind;
 
 use super::{CodeCache, CodeFile, CodeKey, idle::Mapped};
-use crate::engine::{GuestKind, Module};
+use crate::engine::{GuestKind, Module, Wasi};
 
 /// The code cannot be mapped any more: it has to be loaded again.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -26,6 +26,7 @@ pub struct Code {
     digest: String,
     kind: ModuleKind,
     guest: GuestKind,
+    wasi: Wasi,
     key: CodeKey,
     cache: Arc<CodeCache>,
     /// The file, where it is stored nowhere.
@@ -63,6 +64,7 @@ impl Code {
             digest: module.digest().to_owned(),
             kind: module.kind(),
             guest: module.target().guest,
+            wasi: module.target().wasi,
             key,
             cache: Arc::clone(cache),
             is_stored: AtomicBool::new(kept.is_some()),
@@ -107,6 +109,12 @@ impl Code {
     #[must_use]
     pub const fn guest(&self) -> GuestKind {
         self.guest
+    }
+
+    /// Generation of WASI that it speaks.
+    #[must_use]
+    pub const fn wasi(&self) -> Wasi {
+        self.wasi
     }
 
     /// The module. Where it is not mapped, it is mapped now, by one for all who ask: that takes

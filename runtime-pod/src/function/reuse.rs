@@ -7,6 +7,8 @@ use std::{
 
 use wasmfn_crds::spec;
 
+use crate::engine::Wasi;
+
 /// Requests that kept instances of a version have to serve well before it is trusted: until then a
 /// request that fails in one is tried in a fresh one. Guests that cannot serve twice fail at once.
 const PROBATION_REQUESTS: u32 = 16;
@@ -18,11 +20,12 @@ const GIVEN_UP: u32 = u32::MAX;
 /// began together do not end together.
 const LEAST_QUOTA_QUARTERS: u32 = 3;
 
-/// The spec asks for what reuse cannot do.
+/// The spec asks for what the module's instances cannot do.
 #[derive(Debug, thiserror::Error, Eq, PartialEq)]
 #[error(
-    "`spec.reuse.maxConcurrent` must be 1, not {max_concurrent}: an instance serves one request at a time; \
-     leave it out, and set `spec.limits.maxConcurrency` for what a pod serves at the same time"
+    "`spec.reuse.maxConcurrent` must be 1, not {max_concurrent}: an instance of a WASI 0.2 component serves \
+     one request at a time; leave it out, and set `spec.limits.maxConcurrency` for what a pod serves at the \
+     same time, or build the function as a WASI 0.3 service"
 )]
 pub struct ReuseError {
     max_concurrent: i32,
@@ -32,6 +35,7 @@ pub struct ReuseError {
 #[derive(Debug)]
 pub struct Reuse {
     max_requests: u32,
+    most_at_once: u32,
     idle: Duration,
     /// Requests that kept instances have served well, counted up to [`PROBATION_REQUESTS`]; or
     /// [`GIVEN_UP`].
@@ -39,12 +43,12 @@ pub struct Reuse {
 }
 
 impl Reuse {
-    /// Reads `spec.reuse`.
+    /// Reads `spec.reuse` for a component of this generation of WASI.
     ///
     /// # Errors
-    /// [`ReuseError`] for several requests at a time in one instance.
-    pub fn read(spec: &spec::Reuse) -> Result<Self, ReuseError> {
-        if spec.max_concurrent != 1 {
+    /// [`ReuseError`] for several requests at a time in one instance of WASI 0.2.
+    pub fn read(spec: &spec::Reuse, wasi: Wasi) -> Result<Self, ReuseError> {
+        if spec.max_concurrent != 1 && wasi == Wasi::V0_2 {
             return Err(ReuseError {
                 max_concurrent: spec.max_concurrent,
             });
@@ -52,6 +56,7 @@ impl Reuse {
         let positive = |number: i32| u32::try_from(number).unwrap_or(0).max(1);
         Ok(Self {
             max_requests: positive(spec.max_requests),
+            most_at_once: positive(spec.max_concurrent),
             idle: Duration::from_secs(positive(spec.idle_seconds).into()),
             served_well: AtomicU32::new(0),
         })
@@ -67,6 +72,18 @@ impl Reuse {
     #[must_use]
     pub fn quota(&self, draw: u32) -> u32 {
         quota(self.max_requests, draw)
+    }
+
+    /// Requests that one instance serves at the same time.
+    #[must_use]
+    pub const fn most_at_once(&self) -> u32 {
+        self.most_at_once
+    }
+
+    /// Whether requests join others in an instance: once it is known to serve more than one.
+    #[must_use]
+    pub fn shares(&self) -> bool {
+        self.most_at_once > 1 && self.is_trusted()
     }
 
     /// Whether instances are kept at all: not any more once it was given up.
@@ -109,18 +126,27 @@ mod tests {
     use proptest::prelude::*;
 
     fn reuse() -> Reuse {
-        Reuse::read(&spec::Reuse::default()).unwrap()
+        Reuse::read(&spec::Reuse::default(), Wasi::V0_2).unwrap()
     }
 
     #[test]
-    fn one_request_at_a_time_is_served() {
+    fn only_services_serve_several_requests_at_a_time() {
         let several = spec::Reuse {
             max_concurrent: 2,
             ..spec::Reuse::default()
         };
-        let error = Reuse::read(&several).unwrap_err().to_string();
+        let error = Reuse::read(&several, Wasi::V0_2).unwrap_err().to_string();
         assert!(error.starts_with("`spec.reuse.maxConcurrent`"), "{error}");
         assert_eq!(reuse().idle(), Duration::from_secs(10));
+        let service = Reuse::read(&several, Wasi::V0_3).unwrap();
+        assert_eq!(service.most_at_once(), 2);
+        assert!(!service.shares(), "it has to prove itself first");
+        for _ in 0..PROBATION_REQUESTS {
+            service.went_well();
+        }
+        assert!(service.shares());
+        assert!(service.give_up());
+        assert!(!service.shares());
     }
 
     #[test]

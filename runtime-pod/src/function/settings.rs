@@ -142,13 +142,16 @@ impl Version {
             Some(terms) => preset::apply(terms.contract, &spec.limits, limits),
             None => limits,
         };
+        let reuse = spec.reuse.as_ref();
+        let reuse = reuse.map(|reuse| Reuse::read(reuse, code.wasi()));
+        let reuse = reuse.transpose()?;
         Ok(Self {
             code,
             generation: function.metadata.generation.unwrap_or_default(),
             revision,
             limits,
             terms,
-            reuse: spec.reuse.as_ref().map(Reuse::read).transpose()?,
+            reuse,
             environment,
             config: Arc::new(config),
             allowed: Arc::new(AllowList::read(&spec.outbound, namespace)?),

@@ -124,8 +124,9 @@ impl Sandbox {
 
 /// What one request leaves to the next in an instance that serves several.
 impl Sandbox {
-    /// A request begins: its calls have an allowance of their own, and log lines its name.
-    pub(crate) fn begin(&mut self, request: RequestId, limits: &Limits) {
+    /// A request begins: its calls have an allowance of their own, and log lines its name. No name,
+    /// where others are there as well: then nobody knows whose a line is.
+    pub(crate) fn begin(&mut self, request: Option<RequestId>, limits: &Limits) {
         self.log.serves(request);
         self.hooks.renew(limits);
         self.has_stored = false;

@@ -13,6 +13,7 @@ use wasmfn_crds::answer::Refusal;
 use super::{
     Share,
     reuse::{Instance, Pool, Pools, Room},
+    shared::Seat,
 };
 use crate::{
     budget::{Budget, Relief},
@@ -52,6 +53,8 @@ pub(super) enum Place {
     Fresh(Room),
     /// In an instance that has served others.
     Kept(Box<Instance>),
+    /// In an instance that serves others at the same time.
+    Seat(Seat),
 }
 
 /// What counts a request as in flight.
@@ -111,13 +114,13 @@ impl Admission {
             _slot: slot,
         });
         if version.reuse().is_some_and(Reuse::is_on)
-            && let Some(instance) = pool.take(&version)
+            && let Some((module, place)) = there_already(pool, &version)
         {
             version.code().note_use();
             return Ok(Admitted {
-                module: Arc::clone(instance.module()),
                 version,
-                place: Place::Kept(instance),
+                module,
+                place,
                 permit,
             });
         }
@@ -192,6 +195,15 @@ impl Admission {
     pub const fn budget(&self) -> &Arc<Budget> {
         &self.budget
     }
+}
+
+/// A place in an instance of `version` that is there already.
+fn there_already(pool: &Pool, version: &Arc<Version>) -> Option<(Arc<Module>, Place)> {
+    if let Some(seat) = pool.open().enter(version) {
+        return Some((Arc::clone(seat.module()), Place::Seat(seat)));
+    }
+    let instance = pool.take(version)?;
+    Some((Arc::clone(instance.module()), Place::Kept(instance)))
 }
 
 fn milliseconds(duration: Duration) -> u64 {

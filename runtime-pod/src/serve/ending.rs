@@ -34,6 +34,12 @@ impl Failure {
             message: message.into(),
         }
     }
+
+    /// Nobody is left who could say more.
+    pub(super) fn of_pod() -> Self {
+        let message = "the pod failed while it served the request";
+        Self::new(AnswerReason::Internal, message)
+    }
 }
 
 /// A request's fate. The first ending stands.
@@ -104,10 +110,7 @@ impl Drop for WrittenDown {
         if let Some(fate) = &self.0
             && fate.ending().is_none()
         {
-            fate.set(Ending::Failed(Failure::new(
-                AnswerReason::Internal,
-                "the pod failed while it served the request",
-            )));
+            fate.set(Ending::Failed(Failure::of_pod()));
         }
     }
 }

@@ -11,14 +11,12 @@ use std::{
 use rustix::time::{ClockId, clock_gettime};
 
 use super::{
+    account::Account,
     slice,
     turns::{Group, Turn},
     worker::Worker,
 };
 use crate::{engine::TICK, function::Function};
-
-/// CPU time after which a guest waits for its turn, however it came by it.
-const FIRST_SLICE: Duration = Duration::from_millis(2);
 
 /// A guest comes back by itself within two ticks. What a first slice took longer by the wall clock,
 /// its thread spent waiting for a core.
@@ -32,8 +30,7 @@ pub(super) struct OutOfCpu;
 /// turns of its thread.
 pub(super) struct Metered<F> {
     guest: F,
-    used: Duration,
-    limit: Duration,
+    account: Account,
     turn: Option<Turn>,
     function: Arc<Function>,
     pod_runnable: Arc<AtomicU32>,
@@ -46,19 +43,18 @@ pub(super) fn group_of(function: &Arc<Function>) -> Group {
 }
 
 impl<F> Metered<F> {
-    /// At most `limit` of CPU time, on the thread of `worker`. While it waits for a turn or has one,
+    /// As much CPU time as `account` has, on the thread of `worker`. While it waits for a turn or has one,
     /// it counts as runnable for its function and in `pod_runnable`.
     pub(super) const fn new(
         guest: F,
-        limit: Duration,
+        account: Account,
         function: Arc<Function>,
         pod_runnable: Arc<AtomicU32>,
         worker: Arc<Worker>,
     ) -> Self {
         Self {
             guest,
-            used: Duration::ZERO,
-            limit,
+            account,
             turn: None,
             function,
             pod_runnable,
@@ -73,9 +69,8 @@ impl<F> Metered<F> {
     /// Whether the guest may run now; otherwise it is woken when it may.
     fn may_run(&mut self, context: &Context<'_>) -> bool {
         if self.turn.is_none() {
-            let is_first = self.used < FIRST_SLICE;
             let is_busy = self.worker.turns().is_busy(self.group());
-            if is_first && !is_busy {
+            if self.account.is_first() && !is_busy {
                 return true;
             }
             // Of a function that owes, also where nobody waits: not everyone was looked for yet.
@@ -111,11 +106,11 @@ impl<F: Future + Unpin> Future for Metered<F> {
         let is_interrupted = slice::end();
         let wall = began_at.elapsed();
         let cpu = cpu_before.map(|before| thread_time().saturating_sub(before));
-        this.used += charged(wall, cpu);
+        this.account.charge(charged(wall, cpu));
         this.turn = None;
         match result {
             Poll::Ready(result) => Poll::Ready(Ok(result)),
-            Poll::Pending if this.used >= this.limit => Poll::Ready(Err(OutOfCpu)),
+            Poll::Pending if this.account.is_used_up() => Poll::Ready(Err(OutOfCpu)),
             Poll::Pending => {
                 if is_interrupted {
                     this.ask(context, true);
@@ -141,7 +136,10 @@ fn thread_time() -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::slice::SLICE, *};
+    use super::{
+        super::{account::FIRST_SLICE, slice::SLICE},
+        *,
+    };
     use crate::{
         budget::Budget,
         engine::EngineSet,
@@ -172,7 +170,7 @@ mod tests {
         fn metered<F: Future + Unpin>(&self, guest: F, limit: Duration) -> Metered<F> {
             Metered::new(
                 guest,
-                limit,
+                Account::of_one(limit),
                 Arc::clone(&self.function),
                 Arc::clone(&self.runnable),
                 Arc::clone(&self.worker),

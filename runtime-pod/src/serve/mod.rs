@@ -1,13 +1,15 @@
 //! The data port: from a request to its answer.
 //!
 //! Threads of their own serve it (`threads`), each with a socket of the `port`. A request is checked
-//! and admitted (`admission`) before its body is read, then runs (`run`) in a fresh instance, or in one
-//! that has served others where its function asks for that (`reuse`), on the thread where it came.
+//! and admitted (`admission`) before its body is read, then runs (`run`) in a fresh instance, or, where
+//! its function asks for that, in one that has served others (`reuse`) or serves them at the same time
+//! (`shared`), on the thread where it came.
 //! The connection's task drives it until it answers (`guest`); beyond its first slice of CPU it waits
 //! for its `turns` there (`meter`).
 //! Bodies are counted as they pass (`body`), and what ends a guest early is written down in one place
 //! (`ending`).
 
+mod account;
 mod admission;
 mod answer;
 mod body;
@@ -25,6 +27,8 @@ mod reuse;
 mod ring;
 mod run;
 mod share;
+mod shared;
+mod site;
 mod slice;
 mod threads;
 mod trap;

@@ -9,25 +9,26 @@ use tokio::{
     sync::oneshot,
     time::{Instant, sleep_until},
 };
-use wasmfn_crds::answer::AnswerReason;
-use wasmtime::{InstancePre, PoolConcurrencyLimitError, Store};
+use wasmtime::{InstancePre, Store};
 
 use super::{
+    account::Account,
     admission::{Admitted, Permit, Place},
     answer::AnswerBody,
     component::{Entry, name_of},
-    ending::{Ending, Failure, Fate, WrittenDown},
-    guest::{Host, Job, Said},
+    ending::{Ending, Fate, WrittenDown},
+    guest::{Job, Said},
     meter::{Metered, OutOfCpu},
-    reuse::{Discard, Instance, Owner, Probation, Room, Tally, Unanswered},
-    slice, trap,
-    worker::Worker,
+    reuse::{Discard, Instance, Probation, Room, Unanswered},
+    shared::{self, Seat},
+    site::{Ended, Site},
+    slice,
 };
 use crate::{
-    command::{Call, CommandError, CommandSandbox, Surroundings, contract::Terms},
-    engine::{Guest as Kind, Module},
-    function::{Function, Reuse, Version},
-    sandbox::{Exceeded, Limited, MemoryLimit, RequestId, RequestLog, Sandbox},
+    command::{Call, CommandSandbox, Surroundings, contract::Terms},
+    engine::Guest as Kind,
+    function::Reuse,
+    sandbox::{Exceeded, Limited, MemoryLimit, RequestId, RequestLog},
     service::{Begin, Lifetime},
 };
 
@@ -41,61 +42,49 @@ pub(super) async fn run(job: Job, sender: oneshot::Sender<Said>) {
     } = job.admitted;
     let run = Run {
         _permit: permit,
-        version,
-        module,
-        function: job.function,
-        host: job.host,
-        worker: job.worker,
+        site: Site {
+            function: job.function,
+            version,
+            module,
+            host: job.host,
+            worker: job.worker,
+        },
         deadline: job.deadline,
         fate: job.fate,
     };
     let request = job.request;
-    match (run.module.guest(), run.version.terms(), place) {
+    let Site {
+        version, module, ..
+    } = &run.site;
+    let reuse = version.reuse();
+    match (module.guest(), version.terms(), place) {
         (Kind::Command(program), Some(terms), Place::Fresh(room)) => {
             run.command(program, terms, room, request, sender).await;
         }
         // Its ending, which nobody writes down, is that the pod failed.
         (Kind::Command(_), ..) => drop(WrittenDown::new(&run.fate)),
+        (Kind::Service(_), _, place) if reuse.is_some_and(Reuse::shares) => {
+            run.shared(place, request, sender).await;
+        }
         (_, _, Place::Fresh(room)) => run.fresh(room, request, say(sender)).await,
-        (_, _, Place::Kept(instance)) => match run.version.reuse() {
+        (_, _, Place::Kept(instance)) => match reuse {
             Some(reuse) if !reuse.is_trusted() => {
                 // Boxed: what is rare makes no room necessary in every request's run.
                 Box::pin(run.on_probation(reuse, instance, request, sender)).await;
             }
             _ => run.kept(instance, request, say(sender)).await,
         },
+        // Reuse was given up since the request was admitted.
+        (_, _, Place::Seat(seat)) => run.visit(seat, request, sender).await,
     }
 }
 
 /// One request's run.
 struct Run {
-    version: Arc<Version>,
-    module: Arc<Module>,
-    function: Arc<Function>,
-    host: Host,
-    worker: Arc<Worker>,
+    site: Site,
     deadline: Instant,
     fate: Arc<Fate>,
     _permit: Arc<Permit>,
-}
-
-/// How a call came to its end.
-enum Ended<R> {
-    /// It returned.
-    Returned(R),
-    /// The guest failed.
-    Failed(Ending),
-    /// It was ended: its time or CPU time was up, or what it takes or sends too large.
-    Cut(Ending),
-}
-
-impl<R> Ended<R> {
-    fn ending(&self) -> Ending {
-        match self {
-            Self::Returned(_) => Ending::Returned,
-            Self::Failed(ending) | Self::Cut(ending) => ending.clone(),
-        }
-    }
 }
 
 impl Run {
@@ -108,49 +97,31 @@ impl Run {
     ) {
         // Left after the store, which is made after it.
         let Room { slot, reservation } = room;
-        let mut store = Sandbox::store(
-            &self.version,
-            &self.module,
-            self.function.log(),
-            &self.host.outbound,
-            reservation,
-        );
+        let mut store = self.site.store(reservation);
         let written = WrittenDown::new(&self.fate);
-        let tally = self.tally();
-        store
-            .data_mut()
-            .begin(name_of(&request), self.version.limits());
+        let tally = self.site.tally();
+        let limits = self.site.version.limits();
+        store.data_mut().begin(Some(name_of(&request)), limits);
         let lifetime = self.lifetime();
         prepare(&mut store);
         let call = async {
-            let entry = Entry::new(self.module.guest(), &mut store).await?;
+            let entry = Entry::new(self.site.module.guest(), &mut store).await?;
             if let Some(entry) = &entry {
                 entry.call(&mut store, request, say, lifetime).await?;
             }
             Ok(entry)
         };
         let ended = self.to_end(Box::pin(call)).await;
-        let ended = self.judge(ended, store.data().memory());
+        let ended = self.site.judge(ended, store.data().memory());
         self.write_down(ended.ending(), store.data().memory());
         drop(written);
         if let Ended::Returned(Some(entry)) = ended
             && let Some(tally) = tally
-            && let Some(reuse) = self.version.reuse()
+            && let Some(reuse) = self.site.version.reuse()
         {
-            let owner = Owner {
-                function: &self.function,
-                version: &self.version,
-                module: &self.module,
-            };
-            let instance = Instance::new((store, entry, slot), owner, reuse, tally);
-            self.keep(instance, reuse);
+            let instance = Instance::new((store, entry, slot), &self.site, reuse, tally);
+            self.keep(instance);
         }
-    }
-
-    /// What counts an instance that may serve more than one request.
-    fn tally(&self) -> Option<Tally> {
-        let is_reused = self.version.reuse().is_some_and(Reuse::is_on);
-        is_reused.then(|| Tally::new(self.host.pools.metrics(), &self.function.id().name))
     }
 
     /// Runs a component in an instance that has served others.
@@ -164,10 +135,8 @@ impl Run {
         let ended = self.again(&mut instance, request, say).await;
         self.write_down(ended.ending(), instance.sandbox().memory());
         drop(written);
-        if let Ended::Returned(()) = ended
-            && let Some(reuse) = self.version.reuse()
-        {
-            self.keep(instance, reuse);
+        if let Ended::Returned(()) = ended {
+            self.keep(instance);
         }
     }
 
@@ -191,13 +160,13 @@ impl Run {
                 self.write_down(Ending::Returned, memory);
                 drop(written);
                 reuse.went_well();
-                self.keep(instance, reuse);
+                self.keep(instance);
             }
             Ended::Returned(()) | Ended::Failed(_) if memory.exceeded() != Some(Exceeded::Pod) => {
                 let ending = ended.ending();
                 let Some((request, sender)) = taken_back(&mut instance, probation) else {
                     // Whether a fresh one would have failed as well cannot be told any more.
-                    self.function.give_up_reuse(&self.version);
+                    self.site.function.give_up_reuse(&self.site.version);
                     self.write_down(ending, instance.sandbox().memory());
                     return;
                 };
@@ -219,8 +188,8 @@ impl Run {
         request: Request<AnswerBody>,
         sender: oneshot::Sender<Said>,
     ) {
-        let function = Arc::clone(&self.function);
-        let version = Arc::clone(&self.version);
+        let function = Arc::clone(&self.site.function);
+        let version = Arc::clone(&self.site.version);
         let say = say(sender);
         let judge = move |said: Said| {
             if said.is_ok() {
@@ -239,17 +208,16 @@ impl Run {
         say: impl FnOnce(Said) + Send + Sync + 'static,
     ) -> Ended<()> {
         let (store, entry) = instance.parts();
-        store
-            .data_mut()
-            .begin(name_of(&request), self.version.limits());
+        let limits = self.site.version.limits();
+        store.data_mut().begin(Some(name_of(&request)), limits);
         prepare(store);
         let call = entry.call(&mut *store, request, say, Lifetime::Longer);
         let ended = self.to_end(Box::pin(call)).await;
-        self.judge(ended, store.data().memory())
+        self.site.judge(ended, store.data().memory())
     }
 
     fn lifetime(&self) -> Lifetime {
-        if self.function.keeps(&self.version) {
+        if self.site.function.keeps(&self.site.version) {
             Lifetime::Longer
         } else {
             Lifetime::OneRequest
@@ -257,23 +225,59 @@ impl Run {
     }
 
     /// Has an instance whose request has ended well wait for the next one, if it may.
-    fn keep(&self, mut instance: Box<Instance>, reuse: &Reuse) {
-        instance.sandbox().end();
-        let has_failed = self.fate.failure().is_some();
-        let has_exceeded = instance.sandbox().memory().exceeded().is_some();
-        let cause = if has_failed || has_exceeded {
-            Discard::Failed
-        } else if !self.function.keeps(&self.version) {
-            Discard::Replaced
-        } else if !self.fate.is_request_over() || instance.sandbox().holds_answer() {
-            Discard::Held
-        } else if instance.is_used_up() {
-            Discard::Quota
+    fn keep(&self, instance: Box<Instance>) {
+        let flaw = if self.fate.failure().is_some() {
+            Some(Discard::Failed)
+        } else if self.fate.is_request_over() {
+            None
         } else {
-            self.worker.pool().put(instance, reuse.idle());
-            return;
+            Some(Discard::Held)
         };
-        instance.discard(cause);
+        self.site.keep(instance, flaw);
+    }
+
+    /// Has an instance serve a request among others: the one that it has a seat in, or the one that it
+    /// is the first to come to.
+    async fn shared(
+        &self,
+        place: Place,
+        request: Request<AnswerBody>,
+        sender: oneshot::Sender<Said>,
+    ) {
+        let written = WrittenDown::new(&self.fate);
+        let seat = match place {
+            Place::Seat(seat) => Some(seat),
+            Place::Kept(instance) => shared::open(instance, &self.site),
+            Place::Fresh(room) => self.first(room).await,
+        };
+        if let Some(seat) = seat {
+            self.visit(seat, request, sender).await;
+        }
+        drop(written);
+    }
+
+    async fn visit(&self, seat: Seat, request: Request<AnswerBody>, sender: oneshot::Sender<Said>) {
+        let visit = seat.visit(request, sender, &self.fate, self.deadline, &self.site);
+        let ending = visit.await;
+        self.fate.set(ending);
+    }
+
+    /// A fresh instance for this request and others, or none: then the ending says why.
+    async fn first(&self, room: Room) -> Option<Seat> {
+        let Room { slot, reservation } = room;
+        let mut store = self.site.store(reservation);
+        let tally = self.site.tally();
+        prepare(&mut store);
+        let entry = Entry::new(self.site.module.guest(), &mut store);
+        let ended = self.to_end(Box::pin(entry)).await;
+        let ended = self.site.judge(ended, store.data().memory());
+        if let Ended::Returned(Some(entry)) = ended {
+            let reuse = self.site.version.reuse()?;
+            let instance = Instance::new((store, entry, slot), &self.site, reuse, tally?);
+            return shared::open(instance, &self.site);
+        }
+        self.write_down(ended.ending(), store.data().memory());
+        None
     }
 
     /// Runs a command.
@@ -285,14 +289,14 @@ impl Run {
         request: Request<AnswerBody>,
         sender: oneshot::Sender<Said>,
     ) {
-        let log = RequestLog::new(Arc::clone(self.function.log()));
-        log.serves(RequestId::of(request.headers()));
+        let log = RequestLog::new(Arc::clone(self.site.function.log()));
+        log.serves(Some(RequestId::of(request.headers())));
         // Left after the store, which is made after it.
         let Room { slot, reservation } = room;
         let surroundings = Surroundings {
-            version: &self.version,
-            module: &self.module,
-            function: &self.function.id().name,
+            version: &self.site.version,
+            module: &self.site.module,
+            function: &self.site.function.id().name,
             log: &log,
             reservation,
         };
@@ -302,13 +306,13 @@ impl Run {
                 prepare(&mut store);
                 let call = call.run(&mut store, program.clone());
                 let ended = self.to_end(Box::pin(call)).await;
-                let ended = self.judge(ended, store.data().memory());
+                let ended = self.site.judge(ended, store.data().memory());
                 self.write_down(ended.ending(), store.data().memory());
                 drop(written);
             }
             Err(error) => {
                 self.fate
-                    .set(self.failed(error.reason(), error.to_string()));
+                    .set(self.site.failed(error.reason(), error.to_string()));
             }
         }
         drop(slot);
@@ -317,7 +321,7 @@ impl Run {
     /// Writes down how a call ended before its store goes, whose end closes the answer: also where
     /// this is dropped or panics, the ending stands before anybody can ask for it.
     fn write_down(&self, ending: Ending, memory: &MemoryLimit) {
-        self.function.observe_memory(memory.used_bytes());
+        self.site.function.observe_memory(memory.used_bytes());
         self.fate.set(ending);
     }
 
@@ -326,84 +330,20 @@ impl Run {
         &self,
         call: BoxFuture<'_, wasmtime::Result<R>>,
     ) -> Result<wasmtime::Result<R>, Ending> {
-        let cpu = self.version.limits().cpu;
         let metered = Metered::new(
             call,
-            cpu,
-            Arc::clone(&self.function),
-            Arc::clone(&self.host.runnable),
-            Arc::clone(&self.worker),
+            Account::of_one(self.site.version.limits().cpu),
+            Arc::clone(&self.site.function),
+            Arc::clone(&self.site.host.runnable),
+            Arc::clone(&self.site.worker),
         );
         tokio::select! {
             // First: most guests end in one go, and then there is nothing to wait for.
             biased;
-            result = metered => result.map_err(|OutOfCpu| {
-                let milliseconds = cpu.as_millis();
-                let message = format!("the function used more than its {milliseconds} ms of CPU time");
-                self.failed(AnswerReason::OutOfCpu, message)
-            }),
-            () = sleep_until(self.deadline) => {
-                Err(self.failed(AnswerReason::Timeout, self.too_late()))
-            }
+            result = metered => result.map_err(|OutOfCpu| self.site.out_of_cpu()),
+            () = sleep_until(self.deadline) => Err(self.site.too_late()),
             () = self.fate.stopped() => Err(Ending::Returned),
         }
-    }
-
-    /// What became of a call in a store with this `memory`.
-    fn judge<R>(
-        &self,
-        ended: Result<wasmtime::Result<R>, Ending>,
-        memory: &MemoryLimit,
-    ) -> Ended<R> {
-        match ended {
-            Ok(Ok(returned)) => Ended::Returned(returned),
-            Ok(Err(error)) => Ended::Failed(self.trapped(memory, &error)),
-            Err(ending) => Ended::Cut(ending),
-        }
-    }
-
-    fn too_late(&self) -> String {
-        let seconds = self.version.limits().timeout.as_secs();
-        format!("the function took longer than its {seconds} s")
-    }
-
-    fn trapped(&self, memory: &MemoryLimit, error: &wasmtime::Error) -> Ending {
-        if error.is::<PoolConcurrencyLimitError>() {
-            // Parts of instances run short before instances do: the next one finds some.
-            while self.host.pools.let_go_of(self.module.engine().slots()) {}
-            return Ending::NoSlot;
-        }
-        if let Some(error) = error.downcast_ref::<CommandError>()
-            && !(error.may_want_memory() && memory.exceeded().is_some())
-        {
-            return self.failed(error.reason(), error.to_string());
-        }
-        let (reason, message) = match memory.exceeded() {
-            Some(Exceeded::Own) => (
-                AnswerReason::OutOfMemory,
-                format!(
-                    "the function needs more than its {} bytes of memory",
-                    memory.limit_bytes()
-                ),
-            ),
-            Some(Exceeded::Pod) => (
-                AnswerReason::OutOfMemory,
-                "the pod has no more memory for the function".to_owned(),
-            ),
-            None => {
-                let failure = trap::failure(error);
-                (failure.reason, failure.message)
-            }
-        };
-        self.function
-            .log()
-            .warn(reason.as_str(), &format!("{message}: {error:?}"));
-        Ending::Failed(Failure::new(reason, message))
-    }
-
-    fn failed(&self, reason: AnswerReason, message: String) -> Ending {
-        self.function.log().warn(reason.as_str(), &message);
-        Ending::Failed(Failure::new(reason, message))
     }
 }
 
@@ -421,7 +361,7 @@ fn taken_back(
 }
 
 /// Passes an answer on when it begins.
-fn begin(sender: oneshot::Sender<Said>) -> Begin {
+pub(super) fn begin(sender: oneshot::Sender<Said>) -> Begin {
     let say = say(sender);
     Box::new(|answer| say(Ok(answer)))
 }
@@ -435,7 +375,7 @@ fn say(sender: oneshot::Sender<Said>) -> impl FnOnce(Said) + Send + Sync + 'stat
 }
 
 /// Has the clock interrupt what runs in a store.
-fn prepare<T: 'static>(store: &mut Store<T>) {
+pub(super) fn prepare<T: 'static>(store: &mut Store<T>) {
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(|_| Ok(slice::tick()));
 }

@@ -148,9 +148,9 @@ impl RequestLog {
         }
     }
 
-    /// Says which request the instance serves.
-    pub fn serves(&self, request: RequestId) {
-        *self.request() = Some(request);
+    /// Says which request the instance serves; none, where it serves several.
+    pub fn serves(&self, request: Option<RequestId>) {
+        *self.request() = request;
     }
 
     fn request(&self) -> MutexGuard<'_, Option<RequestId>> {

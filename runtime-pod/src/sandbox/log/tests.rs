@@ -67,7 +67,7 @@ fn request(name: &'static str) -> RequestId {
 async fn what_guests_write_becomes_lines_with_function_and_request() {
     let (written, _guard) = listen();
     let log = RequestLog::new(GuestLog::new("hello", Arc::default()));
-    log.serves(request("r-1"));
+    log.serves(Some(request("r-1")));
     let mut output = Box::into_pin(log.stream("stdout").async_stream());
     output.write_all(b"one\n\x1b[31m{\"a\":1}\n").await.unwrap();
     let source = Source::Logging {
@@ -107,10 +107,10 @@ async fn each_request_of_an_instance_has_its_own_lines() {
     let (written, _guard) = listen();
     let log = RequestLog::new(GuestLog::new("hello", Arc::default()));
     let output = log.stream("stdout");
-    log.serves(request("r-1"));
+    log.serves(Some(request("r-1")));
     output.lock().print(b"begun");
     output.lock().finish();
-    log.serves(request("r-2"));
+    log.serves(Some(request("r-2")));
     output.lock().print(b"other\n");
     let said: Vec<_> = written
         .lines()

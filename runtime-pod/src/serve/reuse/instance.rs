@@ -11,7 +11,7 @@ use crate::{
     function::{Function, Reuse, Version},
     metrics::ReusedCounter,
     sandbox::Sandbox,
-    serve::component::Entry,
+    serve::{component::Entry, site::Site},
 };
 
 /// Room for an instance.
@@ -48,19 +48,11 @@ impl fmt::Debug for Instance {
     }
 }
 
-/// Whose instance it is.
-#[derive(Clone, Copy)]
-pub(in crate::serve) struct Owner<'a> {
-    pub(in crate::serve) function: &'a Arc<Function>,
-    pub(in crate::serve) version: &'a Arc<Version>,
-    pub(in crate::serve) module: &'a Arc<Module>,
-}
-
 impl Instance {
-    /// An instance that has served its first request.
+    /// An instance that its first request has come to.
     pub(in crate::serve) fn new(
         (store, entry, slot): (Store<Sandbox>, Entry, Slot),
-        owner: Owner<'_>,
+        site: &Site,
         reuse: &Reuse,
         tally: Tally,
     ) -> Box<Self> {
@@ -71,9 +63,9 @@ impl Instance {
             entry,
             slot,
             left: reuse.quota(rand::random()) - 1,
-            function: Arc::clone(owner.function),
-            version: Arc::clone(owner.version),
-            module: Arc::clone(owner.module),
+            function: Arc::clone(&site.function),
+            version: Arc::clone(&site.version),
+            module: Arc::clone(&site.module),
         })
     }
 
@@ -113,9 +105,19 @@ impl Instance {
         self.store.data_mut()
     }
 
-    /// Whether its last request was the last one that it serves.
-    pub(in crate::serve) const fn is_used_up(&self) -> bool {
-        self.left == 0
+    /// Requests that it may still serve.
+    pub(in crate::serve) const fn left(&self) -> u32 {
+        self.left
+    }
+
+    /// Several came to it at once, after which it may serve so many more.
+    pub(in crate::serve) const fn has_left(&mut self, left: u32) {
+        self.left = left;
+    }
+
+    /// Counts requests that come to it after its first.
+    pub(in crate::serve) fn reused(&self) -> ReusedCounter {
+        self.reused.clone()
     }
 
     /// Ends it.

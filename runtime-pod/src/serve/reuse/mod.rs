@@ -14,7 +14,7 @@ mod shelf;
 
 pub use discard::Discard;
 pub(super) use discard::Tally;
-pub(super) use instance::{Instance, Owner, Room};
+pub(super) use instance::{Instance, Room};
 pub(super) use pool::Pool;
 pub use pool::Pools;
 pub(super) use probation::{Probation, Unanswered};

@@ -9,7 +9,9 @@ use std::{
 use tokio::{sync::Notify, time::sleep};
 
 use super::{Discard, Instance, shelf::Shelf};
-use crate::{budget::Relief, engine::Slots, function::Version, metrics::Metrics};
+use crate::{
+    budget::Relief, engine::Slots, function::Version, metrics::Metrics, serve::shared::Open,
+};
 
 /// Instances of one function that wait on one thread: as many as a thread can have begun on while
 /// each waits for its own calls out, for most functions.
@@ -25,6 +27,8 @@ pub(in crate::serve) struct Pool {
     shelf: Mutex<Shelf<usize, Box<Instance>>>,
     /// Woken when the first one begins to wait.
     filled: Notify,
+    /// Instances that requests are in, and others may join.
+    open: Open,
 }
 
 impl Pool {
@@ -33,6 +37,11 @@ impl Pool {
         let mut instance = self.lock().take(owner(version))?;
         instance.is_taken();
         Some(instance)
+    }
+
+    /// Instances of this thread that requests may join.
+    pub(in crate::serve) const fn open(&self) -> &Open {
+        &self.open
     }
 
     /// Has an instance wait, for so long at most.
@@ -104,6 +113,7 @@ impl Pools {
         let pool = Arc::new(Pool {
             shelf: Mutex::new(Shelf::new(self.most_each_thread, MOST_EACH)),
             filled: Notify::new(),
+            open: Open::default(),
         });
         self.lock().push(Arc::downgrade(&pool));
         pool
