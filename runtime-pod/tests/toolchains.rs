@@ -15,6 +15,9 @@ use support::{
     guests,
 };
 
+/// Requests after which instances have been asked more than once, on whichever thread.
+const REUSED_REQUESTS: usize = 12;
+
 async fn serve(module: Bytes, command: Value) -> World {
     let mut world = World::new().await;
     world.registry.push("r/guest:1", module);
@@ -32,6 +35,20 @@ async fn post(world: &World, path: &str, body: &'static str) -> Answer {
         .body(Full::new(Bytes::from(body)))
         .unwrap();
     client::read(client::send(world.address, request).await).await
+}
+
+/// Whether instances still serve one request after another where they were asked to, and have; clients
+/// notice nothing, either way.
+async fn is_reused(world: &mut World, path: &str) -> bool {
+    let spec = json!({"image": "r/guest:1", "reuse": {}});
+    world.serve("hello", spec).await;
+    for _ in 0..REUSED_REQUESTS {
+        let answer = world.get("hello", path).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        world.until("hello", |report| report.in_flight == 0).await;
+    }
+    let serving = world.report("hello").unwrap().serving;
+    !serving.unwrap().not_reused
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -106,9 +123,10 @@ async fn javascript_makes_components() {
         eprintln!("componentize-js is not installed: skipped");
         return;
     };
-    let world = serve(guests::read(path), Value::Null).await;
+    let mut world = serve(guests::read(path), Value::Null).await;
     let answer = post(&world, "/js?a=b", "body").await;
     assert_eq!(answer.text, "POST /js\nbody", "{answer:?}");
+    assert!(!is_reused(&mut world, "/js").await, "it serves twice now");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -118,7 +136,8 @@ async fn python_makes_components() {
         eprintln!("componentize-py is not installed: skipped");
         return;
     };
-    let world = serve(guests::read(path), Value::Null).await;
+    let mut world = serve(guests::read(path), Value::Null).await;
     let answer = post(&world, "/py", "body").await;
     assert_eq!(answer.text, "/py\nbody", "{answer:?}");
+    assert!(is_reused(&mut world, "/py").await, "it was given up");
 }

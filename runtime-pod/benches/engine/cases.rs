@@ -115,6 +115,11 @@ impl Case {
         )
     }
 
+    /// Whether it is the one case of a command that is also called as a component.
+    pub(super) const fn is_command_at_full_load(&self) -> bool {
+        !self.guest.is_component() && self.concurrency > 1
+    }
+
     /// Who takes part: with several functions, nobody else does.
     pub(super) fn peers(&self) -> Vec<Peer> {
         let mut peers = vec![Peer::Ours];

@@ -4,6 +4,7 @@
 //! core and the load on another; every server of a case answers in each round, one after the other,
 //! so that what else the machine does falls on all of them.
 
+mod adapted;
 mod cases;
 mod first_answer;
 #[path = "../../tests/support/foreign.rs"]
@@ -130,6 +131,9 @@ async fn run(case: &Case, arguments: &Arguments, table: &mut Table) -> Result<()
         }
     }
     table.print(&case.name());
+    if case.is_command_at_full_load() {
+        adapted::measure(case.guest, &module).await?;
+    }
     for running in peers.iter().filter(|_| case.functions == 1) {
         if let Held::Ours(ours) = &running.held {
             tokio::task::block_in_place(|| first_answer::measure(case, ours))?;

@@ -17,6 +17,8 @@ pub(super) enum Ending {
     Failed(Failure),
     /// The pool had no slot for the instance after all.
     NoSlot,
+    /// The instance that it was to share has ended before it began. That says nothing of the pod.
+    NotBegun,
 }
 
 /// Why wasmfn answers instead of the guest.

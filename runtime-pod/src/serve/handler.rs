@@ -327,6 +327,7 @@ impl Handler {
         match fate.ending() {
             Some(Ending::Failed(failure)) => failure.clone().into(),
             Some(Ending::NoSlot) => self.admission.refuse_full().into(),
+            Some(Ending::NotBegun) => Refusal::Full.into(),
             Some(Ending::Returned) | None => {
                 let message = "the function ended without an answer";
                 Failure::new(AnswerReason::Trapped, message).into()

@@ -40,9 +40,9 @@ async fn p99(arena: &Arena) -> Duration {
     times[REQUESTS * 99 / 100]
 }
 
-/// One hostile request, read to its end, if it gets that far.
-pub async fn harm(address: SocketAddr, path: &str) {
-    let request = client::request(HOSTILE, path);
+/// One request of a function that does harm, read to its end, if it gets that far.
+pub async fn harm(address: SocketAddr, function: &str, path: &str) {
+    let request = client::request(function, path);
     let request = request.body(Full::<Bytes>::default()).unwrap();
     if let Ok(response) = client::try_send(address, request).await {
         client::read(response).await;
@@ -64,7 +64,7 @@ impl Harm {
                 let is_over = Arc::clone(&is_over);
                 tokio::spawn(async move {
                     while !is_over.load(Ordering::Relaxed) {
-                        harm(address, path).await;
+                        harm(address, HOSTILE, path).await;
                     }
                 })
             })

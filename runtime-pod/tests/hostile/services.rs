@@ -2,14 +2,17 @@
 
 use futures::future::join_all;
 use serde_json::json;
+use wasmfn_report::{RuntimeFunction, RuntimeLine};
 
 use super::{
-    cases::{Arena, NEIGHBOUR, is_refused},
+    cases::{Arena, HOSTILE, NEIGHBOUR, is_refused},
     support::{client::Answer, guests},
 };
 
 /// Requests of a case at the same time.
 const AT_ONCE: usize = 4;
+/// Requests after which instances are shared.
+const UNTIL_TRUSTED: usize = 17;
 
 async fn arena() -> Arena {
     let mut arena = Arena::new().await;
@@ -76,5 +79,59 @@ async fn a_service_that_goes_on_after_its_answer_ends_within_its_limits() {
             );
         }
         arena.is_well(path, before).await;
+    }
+}
+
+/// Whether the pod keeps requests of all functions away.
+fn calls_itself_full(arena: &Arena) -> bool {
+    let lines = arena.world.runtime.picture().lines();
+    lines
+        .iter()
+        .any(|(_, line)| matches!(line, RuntimeLine::Pod(state) if state.full))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn harm_in_a_shared_instance_leaves_nothing_behind() {
+    let mut arena = Arena::new().await;
+    arena.world.registry.push("r/service:1", guests::service());
+    let spec = json!({
+        "image": "r/service:1",
+        "limits": {
+            "cpuMillisecondsPerRequest": 1000, "timeoutSeconds": 2, "memoryPerRequest": "16Mi",
+        },
+        "reuse": {"maxConcurrent": AT_ONCE, "idleSeconds": 1},
+    });
+    arena.world.serve(HOSTILE, spec).await;
+    let before = arena.memory();
+    let cases = [
+        "/no-answer",
+        "/endless-tasks",
+        "/endless-spawns",
+        "/endless-streams",
+        "/half-a-length",
+        "/works-on",
+        "/spins-on",
+    ];
+    for path in cases {
+        // Until instances are shared, and in each case again: harm ends those that there are.
+        for _ in 0..UNTIL_TRUSTED {
+            assert_eq!(arena.get("/count").await.status, 200, "{path}");
+        }
+        let harm = beside_a_neighbour(&arena, path);
+        let others = join_all((0..AT_ONCE).map(|_| arena.get_cut("/count")));
+        let (_, others) = tokio::join!(harm, others);
+        for other in others.into_iter().flatten() {
+            // It was there already, or had not begun.
+            let word = [
+                other.header("wasmfn-reason"),
+                other.header("wasmfn-refused"),
+            ]
+            .concat();
+            assert!(other.status == 200 || !word.is_empty(), "{path}: {other:?}");
+        }
+        let gone = |report: &RuntimeFunction| report.in_flight == 0 && report.memory_bytes == 0;
+        arena.world.until(HOSTILE, gone).await;
+        arena.is_well(path, before).await;
+        assert!(!calls_itself_full(&arena), "{path}");
     }
 }

@@ -8,7 +8,11 @@ use std::{
 
 use serde_json::json;
 
-use super::{cases::Arena, neighbour::harm};
+use super::{
+    cases::{Arena, HOSTILE},
+    neighbour::harm,
+    support::guests,
+};
 
 /// How long, where `SOAK_SECONDS` does not say.
 const DEFAULT_SECONDS: u64 = 600;
@@ -17,19 +21,30 @@ const AT_ONCE: usize = 16;
 /// Growth of the process that is no leak: caches and fragments.
 const MAX_GROWTH_BYTES: u64 = 64 << 20;
 
-const HARM: [&str; 12] = [
-    "/",
-    "/forever",
-    "/headers?count=250",
-    "/large-call?count=20000000",
-    "/leak-handles",
-    "/leak-streams",
-    "/log?count=2000",
-    "/panic",
-    "/random?count=100000000",
-    "/recurse?count=10000000",
-    "/trailers?count=1000",
-    "/trap-after",
+/// The function whose instances are shared.
+const SHARED: &str = "shared";
+
+const HARM: [(&str, &str); 20] = [
+    (HOSTILE, "/"),
+    (SHARED, "/count"),
+    (HOSTILE, "/forever"),
+    (HOSTILE, "/headers?count=250"),
+    (SHARED, "/endless-streams"),
+    (HOSTILE, "/large-call?count=20000000"),
+    (HOSTILE, "/leak-handles"),
+    (SHARED, "/half-a-length"),
+    (HOSTILE, "/leak-streams"),
+    (HOSTILE, "/log?count=2000"),
+    (SHARED, "/endless-spawns"),
+    (HOSTILE, "/panic"),
+    (HOSTILE, "/random?count=100000000"),
+    (SHARED, "/no-answer"),
+    (HOSTILE, "/recurse?count=10000000"),
+    (SHARED, "/spins-on"),
+    (HOSTILE, "/trailers?count=1000"),
+    (SHARED, "/trap"),
+    (HOSTILE, "/trap-after"),
+    (SHARED, "/works-on"),
 ];
 
 /// Private memory of this process in bytes, and its open descriptors.
@@ -58,11 +73,11 @@ async fn harm_for(arena: &Arena, duration: Duration) {
         .map(|index| {
             let address = arena.world.address;
             tokio::spawn(async move {
-                for path in HARM.iter().cycle().skip(index) {
+                for (function, path) in HARM.iter().cycle().skip(index) {
                     if Instant::now() > until {
                         return;
                     }
-                    harm(address, path).await;
+                    harm(address, function, path).await;
                 }
             })
         })
@@ -70,6 +85,13 @@ async fn harm_for(arena: &Arena, duration: Duration) {
     for task in tasks {
         task.await.unwrap();
     }
+    // Also what waits for its next request has left.
+    arena
+        .world
+        .until(SHARED, |report| {
+            report.in_flight == 0 && report.memory_bytes == 0
+        })
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -84,6 +106,10 @@ async fn soak() {
         "cpuMillisecondsPerRequest": 500, "timeoutSeconds": 2, "responseBytes": "4Mi",
     });
     arena.hostile(json!({"limits": limits})).await;
+    arena.world.registry.push("r/service:1", guests::service());
+    let reuse = json!({"maxConcurrent": 4, "idleSeconds": 1});
+    let shared = json!({"image": "r/service:1", "limits": limits, "reuse": reuse});
+    arena.world.serve(SHARED, shared).await;
     // What is allocated once is allocated by then.
     harm_for(&arena, Duration::from_secs(seconds / 5)).await;
     // The neighbour's code was let go of meanwhile; its answer maps it again, as it will at the end.

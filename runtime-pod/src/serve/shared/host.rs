@@ -94,8 +94,7 @@ impl Hosted {
         let ended = metered.await;
         self.close(ended.map(Result::flatten), instance);
         while let Ok(visit) = visits.try_recv() {
-            // It has not begun.
-            let _ = visit.done.send(Ending::NoSlot);
+            let _ = visit.done.send(Ending::NotBegun);
         }
     }
 

@@ -49,7 +49,7 @@ impl Seat {
             seat: self,
         };
         if shared.visits.send(visit).is_err() {
-            return Ending::NoSlot;
+            return Ending::NotBegun;
         }
         let stay = async {
             if let Ok(said) = answered.await {
