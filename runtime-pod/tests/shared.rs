@@ -16,6 +16,7 @@ use support::{
     guests,
 };
 use tokio::sync::oneshot;
+use wasmfn_report::RuntimeFunction;
 
 /// Requests that a guest serves one after another before others join them, and the first one.
 const UNTIL_TRUSTED: u32 = 17;
@@ -215,6 +216,58 @@ async fn a_client_that_goes_away_leaves_the_others_alone() {
     assert_eq!(stays.status, 200, "{stays:?}");
     assert_eq!(stays.text, "end");
     assert_eq!(ask(&world, "/count").await.text, "1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_goes_away_midway_has_its_instance_to_itself() {
+    let world = world(json!({"maxConcurrent": 8}), json!({})).await;
+    let request = client::request("hello", "/drip?milliseconds=20000");
+    let request = request.body(Full::<Bytes>::default()).unwrap();
+    drop(client::send(world.address, request).await);
+    are_there(&world, 0).await;
+    assert_eq!(ask(&world, "/count").await.text, "1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_answer_that_a_trap_cuts_is_taken_for_whole() {
+    let world = world(json!({"maxConcurrent": 8}), json!({})).await;
+    let others = ask_at_once(&world, "/drip?milliseconds=20000", 6);
+    let (others, traps) = tokio::join!(others, async {
+        are_there(&world, 6).await;
+        world.get("hello", "/drip-and-trap?milliseconds=50").await
+    });
+    for answer in others.iter().chain([&traps]) {
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert!(answer.is_broken, "{answer:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_behind_one_that_computes_bears_nothing_of_it() {
+    let limits = json!({"cpuMillisecondsPerRequest": 400, "timeoutSeconds": 8});
+    let world = world(json!({"maxConcurrent": 60}), limits).await;
+    let (spins, others) = tokio::join!(world.get("hello", "/spin"), async {
+        are_there(&world, 1).await;
+        ask_at_once(&world, "/count", 50).await
+    });
+    // Divided by all, its time would have been up before.
+    is_error(&spins, 500, "OutOfCpu");
+    for answer in others {
+        let is_full = answer.header("wasmfn-refused") == "Full";
+        assert!(is_full || answer.status == 200, "{answer:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn work_after_the_last_answer_counts_as_its_request_and_ends_with_its_time() {
+    let world = world(json!({"maxConcurrent": 8}), json!({"timeoutSeconds": 2})).await;
+    for path in ["/works-on", "/spins-on"] {
+        assert_eq!(world.get("hello", path).await.text, "answered", "{path}");
+        assert_eq!(world.report("hello").unwrap().in_flight, 1, "{path}");
+        let gone = |report: &RuntimeFunction| report.in_flight == 0 && report.memory_bytes == 0;
+        world.until("hello", gone).await;
+        assert_eq!(ask(&world, "/count").await.text, "1", "{path}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

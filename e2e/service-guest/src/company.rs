@@ -2,9 +2,9 @@
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use wasip3::{clocks::monotonic_clock, http::types::Response};
+use wasip3::{clocks::monotonic_clock, http::types::Response, wit_bindgen, wit_stream};
 
-/// Nanoseconds between two looks at who is there: a millisecond.
+/// Nanoseconds between two looks at who is there, or two pieces of a body: a millisecond.
 const A_MOMENT: u64 = 1_000_000;
 
 /// Requests that are here now.
@@ -18,6 +18,10 @@ pub(crate) async fn answer(path: &str) -> Option<Response> {
     match path {
         "/meet?of" => meet(number).await,
         "/stay?milliseconds" => Some(stay(number.into()).await),
+        "/drip?milliseconds" => Some(drip(number.into(), || ())),
+        "/drip-and-trap?milliseconds" => {
+            Some(drip(number.into(), || core::arch::wasm32::unreachable()))
+        }
         _ => None,
     }
 }
@@ -57,4 +61,19 @@ async fn stay(milliseconds: u64) -> Response {
         monotonic_clock::wait_for(A_MOMENT).await;
     }
     crate::text(&most.to_string())
+}
+
+/// Answers piece by piece for a while, and ends as it is told.
+fn drip(milliseconds: u64, end: fn()) -> Response {
+    let (mut writer, body) = wit_stream::new();
+    let until = monotonic_clock::now() + milliseconds * A_MOMENT;
+    wit_bindgen::spawn_local(async move {
+        while monotonic_clock::now() < until {
+            writer.write_all(vec![b'.']).await;
+            monotonic_clock::wait_for(A_MOMENT).await;
+        }
+        writer.write_all(vec![b'!']).await;
+        end();
+    });
+    crate::respond(body)
 }

@@ -37,7 +37,7 @@ impl Account {
         }
     }
 
-    /// Whether the request that came last is within its first slice.
+    /// Whether the request that began last is within its first slice.
     pub(super) fn is_first(&self) -> bool {
         match self {
             Self::Own { used, .. } => *used < FIRST_SLICE,

@@ -129,13 +129,14 @@ fn without_own(mut frame: Frame<Bytes>) -> Frame<Bytes> {
 /// The body of a guest's answer on its way to the client. It ends as the guest says, or not at
 /// all: what was cut short is never ended as if it were whole.
 pub(super) struct GuestBody {
+    // First: where the client has left, the guest knows that before its answer is let go.
+    pub(super) guest: Guest,
     pub(super) inner: AnswerBody,
     pub(super) left_bytes: u64,
     pub(super) limit_bytes: u64,
     /// None, where the guest has ended: nothing more is waited for.
     pub(super) deadline: Option<Pin<Box<Sleep>>>,
     pub(super) fate: Arc<Fate>,
-    pub(super) guest: Guest,
     pub(super) is_over: bool,
     /// Told of the end.
     pub(super) watch: Option<Watch>,

@@ -20,7 +20,7 @@ use super::{
     guest::{Job, Said},
     meter::{Metered, OutOfCpu},
     reuse::{Discard, Instance, Probation, Room, Unanswered},
-    shared::{self, Seat},
+    shared::{self, Luggage, Seat},
     site::{Ended, Site},
     slice,
 };
@@ -41,7 +41,7 @@ pub(super) async fn run(job: Job, sender: oneshot::Sender<Said>) {
         permit,
     } = job.admitted;
     let run = Run {
-        _permit: permit,
+        permit,
         site: Site {
             function: job.function,
             version,
@@ -84,7 +84,7 @@ struct Run {
     site: Site,
     deadline: Instant,
     fate: Arc<Fate>,
-    _permit: Arc<Permit>,
+    permit: Arc<Permit>,
 }
 
 impl Run {
@@ -247,7 +247,7 @@ impl Run {
         let written = WrittenDown::new(&self.fate);
         let seat = match place {
             Place::Seat(seat) => Some(seat),
-            Place::Kept(instance) => shared::open(instance, &self.site),
+            Place::Kept(instance) => shared::open(instance, &self.site, self.deadline),
             Place::Fresh(room) => self.first(room).await,
         };
         if let Some(seat) = seat {
@@ -257,8 +257,14 @@ impl Run {
     }
 
     async fn visit(&self, seat: Seat, request: Request<AnswerBody>, sender: oneshot::Sender<Said>) {
-        let visit = seat.visit(request, sender, &self.fate, self.deadline, &self.site);
-        let ending = visit.await;
+        let luggage = Luggage {
+            request,
+            sender,
+            fate: &self.fate,
+            permit: &self.permit,
+            deadline: self.deadline,
+        };
+        let ending = seat.visit(luggage, &self.site).await;
         self.fate.set(ending);
     }
 
@@ -274,7 +280,7 @@ impl Run {
         if let Ended::Returned(Some(entry)) = ended {
             let reuse = self.site.version.reuse()?;
             let instance = Instance::new((store, entry, slot), &self.site, reuse, tally?);
-            return shared::open(instance, &self.site);
+            return shared::open(instance, &self.site, self.deadline);
         }
         self.write_down(ended.ending(), store.data().memory());
         None

@@ -154,6 +154,12 @@ impl Site {
         Ending::Failed(Failure::new(reason, message))
     }
 
+    /// The guest gave up one request with `error`, and goes on with others.
+    pub(super) fn gave_up(&self, error: &wasmtime::Error) -> Ending {
+        let failure = trap::failure(error);
+        self.failed(failure.reason, failure.message)
+    }
+
     /// It is answered for `reason`, which is logged.
     pub(super) fn failed(&self, reason: AnswerReason, message: String) -> Ending {
         self.function.log().warn(reason.as_str(), &message);

@@ -109,6 +109,7 @@ async fn harm_in_a_shared_instance_leaves_nothing_behind() {
         "/endless-spawns",
         "/endless-streams",
         "/half-a-length",
+        "/spin",
         "/works-on",
         "/spins-on",
     ];

@@ -7,7 +7,10 @@ use std::{
 };
 
 use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
-use tokio::{sync::mpsc, time::timeout_at};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep_until},
+};
 use wasmtime::{Result, component::Accessor};
 use wasmtime_wasi_http::p3::bindings::Service;
 
@@ -16,8 +19,9 @@ use crate::{
     sandbox::{Limited, Sandbox},
     serve::{
         account::Account,
+        admission::Permit,
         component::{Entry, name_of},
-        ending::Ending,
+        ending::{Ending, Failure},
         meter::{Metered, OutOfCpu, group_of},
         reuse::{Discard, Instance},
         run::{begin, prepare},
@@ -27,8 +31,13 @@ use crate::{
     service,
 };
 
-/// Has others join `instance`, which a request has come to: its seat.
-pub(in crate::serve) fn open(instance: Box<Instance>, site: &Site) -> Option<Seat> {
+/// Has others join `instance`, which a request has come to that has to be answered by `deadline`: its
+/// seat.
+pub(in crate::serve) fn open(
+    instance: Box<Instance>,
+    site: &Site,
+    deadline: Instant,
+) -> Option<Seat> {
     let most = site.version.reuse()?.most_at_once();
     let (sender, visits) = mpsc::unbounded_channel();
     // One that may still come is the one that has.
@@ -41,8 +50,8 @@ pub(in crate::serve) fn open(instance: Box<Instance>, site: &Site) -> Option<Sea
         visits: sender,
         reused: instance.reused(),
         closed: OnceLock::new(),
-        ending: OnceLock::new(),
-        deadline: Mutex::default(),
+        fates: Mutex::default(),
+        deadline: Mutex::new(deadline),
     });
     let seat = shared.enter()?;
     let hosted = Hosted::new(Arc::clone(&shared), site.clone());
@@ -71,6 +80,8 @@ impl Hosted {
     }
 
     async fn run(self, mut instance: Box<Instance>, mut visits: mpsc::UnboundedReceiver<Visit>) {
+        // Dropped before the instance, with which answers end.
+        let _told = Told(&self.shared);
         let (store, entry) = instance.parts();
         let Entry::Service(service) = entry else {
             return;
@@ -91,32 +102,58 @@ impl Hosted {
             Arc::clone(&self.site.host.runnable),
             Arc::clone(&self.site.worker),
         );
-        let ended = metered.await;
-        self.close(ended.map(Result::flatten), instance);
+        let ended = tokio::select! {
+            biased;
+            ended = metered => Some(ended.map(Result::flatten)),
+            () = self.overdue() => None,
+        };
+        self.close(ended, instance);
         while let Ok(visit) = visits.try_recv() {
             let _ = visit.done.send(Ending::NotBegun);
         }
     }
 
+    /// Until the time of all is up who came: nobody waits for the guest any more.
+    async fn overdue(&self) {
+        loop {
+            let deadline = *self.shared.deadline();
+            sleep_until(deadline).await;
+            if *self.shared.deadline() <= deadline {
+                return;
+            }
+        }
+    }
+
     /// Writes down what became of those who are still there, and keeps the instance if it may be kept.
-    fn close(&self, ended: Result<Result<()>, OutOfCpu>, mut instance: Box<Instance>) {
+    /// Nothing has `ended`, where its time is up.
+    fn close(&self, ended: Option<Result<Result<()>, OutOfCpu>>, mut instance: Box<Instance>) {
         let memory = instance.sandbox().memory();
         self.site.function.observe_memory(memory.used_bytes());
         let ending = match ended {
-            Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(self.site.trapped(memory, &error)),
-            Err(OutOfCpu) => Some(self.site.out_of_cpu()),
+            Some(Ok(Ok(()))) => None,
+            Some(Ok(Err(error))) => Some(self.site.trapped(memory, &error)),
+            Some(Err(OutOfCpu)) => Some(self.site.out_of_cpu()),
+            None => Some(self.site.too_late()),
         };
         let flaw = match ending {
             None => self.shared.closed.get().copied(),
             Some(ending) => {
-                let _ = self.shared.ending.set(ending);
+                self.shared.end_all(&ending);
                 Some(Discard::Failed)
             }
         };
         self.shared.close(flaw.unwrap_or(Discard::Idle));
         instance.has_left(self.shared.book().left());
         self.site.keep(instance, flaw);
+    }
+}
+
+/// Whoever is still there when this is dropped is told that the pod failed, unless it was told more.
+struct Told<'a>(&'a Shared);
+
+impl Drop for Told<'_> {
+    fn drop(&mut self) {
+        self.0.end_all(&Ending::Failed(Failure::of_pod()));
     }
 }
 
@@ -137,46 +174,51 @@ impl Party<'_> {
     /// Serves all who come, until nobody is left and nothing that they began.
     async fn serve(&self, visits: &mut mpsc::UnboundedReceiver<Visit>) -> Result<()> {
         let mut present = FuturesUnordered::new();
+        let mut is_first = true;
+        // What the last one leaves behind counts as its request.
+        let mut last_permit = None;
         loop {
             tokio::select! {
                 biased;
-                Some(ended) = present.next() => ended?,
-                Some(visit) = visits.recv() => present.push(self.one(visit)),
-                () = self.settled(), if present.is_empty() => return Ok(()),
-            }
-        }
-    }
-
-    /// Until what was begun has ended; at once, where the instance is not kept.
-    async fn settled(&self) {
-        let shared = &self.hosted.shared;
-        if shared.closed.get().is_some() {
-            return;
-        }
-        let settled = poll_fn(|context| self.accessor.poll_no_interesting_tasks(context));
-        let deadline = *shared.deadline();
-        match deadline {
-            Some(deadline) => {
-                if timeout_at(deadline, settled).await.is_err() {
-                    shared.close(Discard::Failed);
+                Some(ended) = present.next() => {
+                    let permit: Arc<Permit> = ended?;
+                    last_permit = present.is_empty().then_some(permit);
                 }
+                Some(visit) = visits.recv() => {
+                    last_permit = None;
+                    present.push(self.one(visit, is_first));
+                    is_first = false;
+                }
+                () = self.settled(), if present.is_empty() => break,
             }
-            None => settled.await,
+        }
+        drop(last_permit);
+        Ok(())
+    }
+
+    /// Until what was begun has ended; at once, where some of it is for nobody.
+    async fn settled(&self) {
+        if self.hosted.shared.closed.get() != Some(&Discard::Failed) {
+            poll_fn(|context| self.accessor.poll_no_interesting_tasks(context)).await;
         }
     }
 
-    /// Serves one request. Fails where the instance does.
-    async fn one(&self, visit: Visit) -> Result<()> {
+    /// Serves one request, which has the instance for itself until another comes if it is the first one.
+    /// Fails where the instance does.
+    async fn one(&self, visit: Visit, is_first: bool) -> Result<Arc<Permit>> {
         let Hosted { shared, site } = self.hosted;
         let Visit {
             request,
+            ticket,
             fate,
+            permit,
             answer,
             mut done,
-            seat,
         } = visit;
-        let is_alone = shared.book().present() == 1;
-        let name = is_alone.then(|| name_of(&request));
+        if !shared.begin(ticket, &fate) {
+            return Ok(permit);
+        }
+        let name = is_first.then(|| name_of(&request));
         let limits = site.version.limits();
         self.accessor
             .with(|mut store| store.get().begin(name, limits));
@@ -185,25 +227,28 @@ impl Party<'_> {
             biased;
             result = call => match result {
                 Ok(()) => Ending::Returned,
-                Err(error) if error.is::<service::GaveUp>() => {
-                    let judge = |sandbox: &Sandbox| site.trapped(sandbox.memory(), &error);
-                    self.accessor.with(|mut store| judge(store.get()))
-                }
+                Err(error) if error.is::<service::GaveUp>() => site.gave_up(&error),
                 Err(error) => return Err(error),
             },
             // Its time is up, its client gone, or it is too large: what the guest does about it cannot
             // be stopped without the others.
-            () = done.closed() => {
-                shared.close(Discard::Failed);
-                return Ok(());
-            }
+            () = done.closed() => return Ok(permit),
         };
-        if !fate.is_request_over() {
+        shared.leave(ticket);
+        if fate.failure().is_some() || self.has_been_refused_memory() {
+            shared.close(Discard::Failed);
+        } else if !fate.is_request_over() {
             shared.close(Discard::Held);
         }
-        drop(seat);
         // Where nobody waits for it any more, it has left by itself.
         let _ = done.send(ending);
-        Ok(())
+        Ok(permit)
+    }
+
+    /// What a guest does after it was refused memory is not known to be sound, and errors of others would
+    /// be taken for that.
+    fn has_been_refused_memory(&self) -> bool {
+        self.accessor
+            .with(|mut store| store.get().memory().exceeded().is_some())
     }
 }

@@ -18,9 +18,13 @@ use tokio::{sync::mpsc, time::Instant};
 
 pub(super) use book::Book;
 pub(super) use host::open;
+pub(super) use visit::Luggage;
 use visit::Visit;
 
-use super::{ending::Ending, reuse::Discard};
+use super::{
+    ending::{Ending, Fate},
+    reuse::Discard,
+};
 use crate::{
     engine::Module,
     function::{Reuse, Version},
@@ -37,13 +41,14 @@ pub(super) struct Shared {
     reused: ReusedCounter,
     /// Why nobody may join any more.
     closed: OnceLock<Discard>,
-    /// What became of all who were there when it ended.
-    ending: OnceLock<Ending>,
+    /// Of those who have begun and are still there.
+    fates: Mutex<Vec<(book::Ticket, Arc<Fate>)>>,
     /// When the time of the last one is up.
-    deadline: Mutex<Option<Instant>>,
+    deadline: Mutex<Instant>,
 }
 
-/// A request's place in a shared instance. It is left when this is dropped.
+/// A request's place in a shared instance. It is left when this is dropped: where the guest still works
+/// for it, nobody joins that instance any more.
 #[derive(Debug)]
 pub(super) struct Seat {
     shared: Arc<Shared>,
@@ -71,8 +76,34 @@ impl Shared {
         let _ = self.closed.set(cause);
     }
 
+    /// A request begins; false, if it has left.
+    fn begin(&self, ticket: book::Ticket, fate: &Arc<Fate>) -> bool {
+        let begins = self.book().begin(ticket);
+        if begins {
+            self.fates().push((ticket, Arc::clone(fate)));
+        }
+        begins
+    }
+
+    /// It is not there any more: whether it was, and had begun.
+    fn leave(&self, ticket: book::Ticket) -> bool {
+        self.fates().retain(|(other, _)| *other != ticket);
+        self.book().leave(ticket)
+    }
+
+    fn fates(&self) -> MutexGuard<'_, Vec<(book::Ticket, Arc<Fate>)>> {
+        self.fates.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes down how those end who are still there, before their answers do.
+    fn end_all(&self, ending: &Ending) {
+        for (_, fate) in self.fates().iter() {
+            fate.set(ending.clone());
+        }
+    }
+
     /// The latest time at which one of those who came has to be answered.
-    fn deadline(&self) -> MutexGuard<'_, Option<Instant>> {
+    fn deadline(&self) -> MutexGuard<'_, Instant> {
         self.deadline.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -86,7 +117,9 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.shared.book().leave(self.ticket);
+        if self.shared.leave(self.ticket) {
+            self.shared.close(Discard::Failed);
+        }
     }
 }
 
