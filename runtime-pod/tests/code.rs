@@ -12,7 +12,8 @@ use std::{
 };
 
 use serde_json::json;
-use support::{Plan, World, guests, registry::Shelf};
+use support::{PATIENCE, Plan, World, guests, registry::Shelf};
+use tokio::time::timeout;
 use wasmfn_runtime::{compile::Program, metrics::LoadedFrom};
 
 const MIB: u64 = 1 << 20;
@@ -273,9 +274,17 @@ async fn code_that_is_gone_is_loaded_again() {
     for file in world.code_files() {
         std::fs::remove_file(file).unwrap();
     }
-    // As after a minute of quiet.
-    world.runtime.unmap_all();
-    let refused = world.get("hello", "/version").await;
+    // As after a minute of quiet. The code itself knows a moment after the file is there that it is.
+    let refused = timeout(PATIENCE, async {
+        loop {
+            world.runtime.unmap_all();
+            let answer = world.get("hello", "/version").await;
+            if answer.status != 200 {
+                break answer;
+            }
+        }
+    });
+    let refused = refused.await.unwrap();
     assert_eq!(refused.header("wasmfn-refused"), "Loading");
     world
         .until("hello", |_| {

@@ -43,7 +43,7 @@ use wasmfn_runtime::{
 /// What gateways show.
 pub const TOKEN: &str = "data-token";
 /// How long a condition may take to come true.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A runtime and what surrounds it.
 pub struct World {
