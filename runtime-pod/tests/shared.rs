@@ -16,7 +16,6 @@ use support::{
     guests,
 };
 use tokio::sync::oneshot;
-use wasmfn_report::RuntimeFunction;
 
 /// Requests that a guest serves one after another before others join them, and the first one.
 const UNTIL_TRUSTED: u32 = 17;
@@ -56,9 +55,8 @@ async fn ask_at_once(world: &World, path: &str, times: usize) -> Vec<Answer> {
 
 /// Waits until so many are there.
 async fn are_there(world: &World, requests: u32) {
-    let are_there = |in_flight| in_flight == requests;
     world
-        .until("hello", |report| are_there(report.in_flight))
+        .until("hello", |report| report.in_flight == requests)
         .await;
 }
 
@@ -78,6 +76,17 @@ async fn echo_at(world: &World, end: oneshot::Receiver<()>) -> Answer {
 fn is_error(answer: &Answer, status: u16, reason: &str) {
     assert_eq!(answer.status, status, "{answer:?}");
     assert_eq!(answer.header("wasmfn-reason"), reason, "{answer:?}");
+}
+
+/// What a path does ends the one that asks and another that is there, and nobody who comes later.
+async fn ends_all(world: &World, path: &str, reason: &str) {
+    let (waits, ends) = tokio::join!(world.get("hello", "/stay?milliseconds=15000"), async {
+        are_there(world, 1).await;
+        world.get("hello", path).await
+    });
+    is_error(&ends, 500, reason);
+    is_error(&waits, 500, reason);
+    assert_eq!(ask(world, "/count").await.text, "1");
 }
 
 fn has_counted(world: &World, line: &str) -> bool {
@@ -126,13 +135,7 @@ async fn no_instance_serves_more_requests_than_it_may() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trap_ends_all_who_are_there_and_nobody_who_comes_later() {
     let world = world(json!({"maxConcurrent": 8}), json!({})).await;
-    let (waits, traps) = tokio::join!(world.get("hello", "/stay?milliseconds=20000"), async {
-        are_there(&world, 1).await;
-        world.get("hello", "/trap").await
-    });
-    is_error(&traps, 500, "Trapped");
-    is_error(&waits, 500, "Trapped");
-    assert_eq!(ask(&world, "/count").await.text, "1");
+    ends_all(&world, "/trap", "Trapped").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -151,13 +154,7 @@ async fn an_error_of_the_guest_is_that_of_one_request() {
 async fn who_computes_for_ever_ends_with_all_who_are_there() {
     let limits = json!({"cpuMillisecondsPerRequest": 100, "timeoutSeconds": 20});
     let world = world(json!({"maxConcurrent": 8}), limits).await;
-    let (waits, spins) = tokio::join!(world.get("hello", "/stay?milliseconds=15000"), async {
-        are_there(&world, 1).await;
-        world.get("hello", "/spin").await
-    });
-    is_error(&spins, 500, "OutOfCpu");
-    is_error(&waits, 500, "OutOfCpu");
-    assert_eq!(ask(&world, "/count").await.text, "1");
+    ends_all(&world, "/spin", "OutOfCpu").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -167,13 +164,7 @@ async fn memory_is_that_of_all() {
         json!({"memoryPerRequest": "16Mi"}),
     )
     .await;
-    let (waits, grows) = tokio::join!(world.get("hello", "/stay?milliseconds=20000"), async {
-        are_there(&world, 1).await;
-        world.get("hello", "/grow").await
-    });
-    is_error(&grows, 500, "OutOfMemory");
-    is_error(&waits, 500, "OutOfMemory");
-    assert_eq!(ask(&world, "/count").await.text, "1");
+    ends_all(&world, "/grow", "OutOfMemory").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -264,8 +255,7 @@ async fn work_after_the_last_answer_counts_as_its_request_and_ends_with_its_time
     for path in ["/works-on", "/spins-on"] {
         assert_eq!(world.get("hello", path).await.text, "answered", "{path}");
         assert_eq!(world.report("hello").unwrap().in_flight, 1, "{path}");
-        let gone = |report: &RuntimeFunction| report.in_flight == 0 && report.memory_bytes == 0;
-        world.until("hello", gone).await;
+        world.is_idle("hello").await;
         assert_eq!(ask(&world, "/count").await.text, "1", "{path}");
     }
 }

@@ -7,7 +7,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::Context as _;
 use bytes::Bytes;
 use wasmtime::{
     Config, Engine, InstancePre, Module, PoolingAllocationConfig, Result, Store,
@@ -23,7 +22,7 @@ use wasmtime_wasi::{
     },
 };
 
-use super::{foreign, guests::Guest, load::Score};
+use super::{foreign, guests::Guest, table};
 
 /// Calls of each.
 const CALLS: usize = 1000;
@@ -53,17 +52,8 @@ pub(super) async fn measure(guest: Guest, module: &Path) -> anyhow::Result<()> {
         println!("{}: fails as a component", guest.name());
         return Ok(());
     };
-    println!("\n| {} | p50 | p99 |\n|---|---|---|", guest.name());
-    for (name, times) in [("called as it is", direct), ("as a component", adapted)] {
-        let length = times.iter().sum();
-        let score = Score::of(times, length).context(name)?;
-        println!(
-            "| {name} | {} µs | {} µs |",
-            score.p50.as_micros(),
-            score.p99.as_micros()
-        );
-    }
-    Ok(())
+    let rows = [("called as it is", direct), ("as a component", adapted)];
+    table::print_times(guest.name(), rows)
 }
 
 /// The component that a command is made to, in `folder`; none where what makes it is not installed.

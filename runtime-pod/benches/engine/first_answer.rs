@@ -5,12 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use tokio::runtime::Builder;
 
-use super::{
-    cases::Case,
-    load::{Connection, Score},
-    ours::Ours,
-    pin,
-};
+use super::{cases::Case, load::Connection, ours::Ours, pin, table};
 
 /// How often the code is let go.
 const TIMES: usize = 50;
@@ -27,18 +22,11 @@ pub(super) fn measure(case: &Case, ours: &Ours) -> Result<()> {
             .join()
             .map_err(|_| anyhow::anyhow!("the load panicked"))?
     })?;
-    println!("\n| {} | p50 | p99 |\n|---|---|---|", case.guest.name());
-    for (name, times) in [("first answer, from its file", first), ("next", next)] {
+    let rows = [("first answer, from its file", first), ("next", next)];
+    for (_, times) in &rows {
         ensure!(times.len() == TIMES, "answers are missing");
-        let length = times.iter().sum();
-        let score = Score::of(times, length)?;
-        println!(
-            "| {name} | {} µs | {} µs |",
-            score.p50.as_micros(),
-            score.p99.as_micros()
-        );
     }
-    Ok(())
+    table::print_times(case.guest.name(), rows)
 }
 
 async fn ask(case: &Case, ours: &Ours) -> Result<(Vec<Duration>, Vec<Duration>)> {

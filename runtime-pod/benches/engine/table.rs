@@ -2,7 +2,24 @@
 
 use std::{fmt::Write as _, time::Duration};
 
+use anyhow::Result;
+
 use super::{cases::Peer, load::Score};
+
+/// Prints what two ways to do the same took, one time after the other.
+pub(super) fn print_times(title: &str, rows: [(&str, Vec<Duration>); 2]) -> Result<()> {
+    println!("\n| {title} | p50 | p99 |\n|---|---|---|");
+    for (name, times) in rows {
+        let length = times.iter().sum();
+        let score = Score::of(times, length)?;
+        println!(
+            "| {name} | {} µs | {} µs |",
+            score.p50.as_micros(),
+            score.p99.as_micros()
+        );
+    }
+    Ok(())
+}
 
 /// One server's turn in one round.
 #[derive(Clone, Debug)]

@@ -2,7 +2,7 @@
 
 use futures::future::join_all;
 use serde_json::json;
-use wasmfn_report::{RuntimeFunction, RuntimeLine};
+use wasmfn_report::RuntimeLine;
 
 use super::{
     cases::{Arena, HOSTILE, NEIGHBOUR, is_refused},
@@ -130,8 +130,7 @@ async fn harm_in_a_shared_instance_leaves_nothing_behind() {
             .concat();
             assert!(other.status == 200 || !word.is_empty(), "{path}: {other:?}");
         }
-        let gone = |report: &RuntimeFunction| report.in_flight == 0 && report.memory_bytes == 0;
-        arena.world.until(HOSTILE, gone).await;
+        arena.world.is_idle(HOSTILE).await;
         arena.is_well(path, before).await;
         assert!(!calls_itself_full(&arena), "{path}");
     }

@@ -85,13 +85,7 @@ async fn harm_for(arena: &Arena, duration: Duration) {
     for task in tasks {
         task.await.unwrap();
     }
-    // Also what waits for its next request has left.
-    arena
-        .world
-        .until(SHARED, |report| {
-            report.in_flight == 0 && report.memory_bytes == 0
-        })
-        .await;
+    arena.world.is_idle(SHARED).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

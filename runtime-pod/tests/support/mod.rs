@@ -257,6 +257,14 @@ impl World {
         }
     }
 
+    /// Waits until nothing of a function is in flight, and no instance of it waits for its next request.
+    pub async fn is_idle(&self, name: &str) {
+        self.until(name, |report| {
+            report.in_flight == 0 && report.memory_bytes == 0
+        })
+        .await;
+    }
+
     /// What the pod says about a function.
     pub fn report(&self, name: &str) -> Option<RuntimeFunction> {
         let lines = self.runtime.picture().lines();

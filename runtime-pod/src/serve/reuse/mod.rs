@@ -15,6 +15,6 @@ mod shelf;
 pub use discard::Discard;
 pub(super) use discard::Tally;
 pub(super) use instance::{Instance, Room};
-pub(super) use pool::Pool;
 pub use pool::Pools;
+pub(super) use pool::{Pool, owner};
 pub(super) use probation::{Probation, Unanswered};

@@ -84,8 +84,8 @@ impl Pool {
     }
 }
 
-/// What instances of a version wait under. They hold it, so that no other version has its address.
-fn owner(version: &Arc<Version>) -> usize {
+/// What instances of a version are found under. They hold it, so that no other version has its address.
+pub(in crate::serve) fn owner(version: &Arc<Version>) -> usize {
     Arc::as_ptr(version).addr()
 }
 

@@ -61,7 +61,7 @@ pub(in crate::serve) fn open(
         Arc::clone(&site.worker),
         group,
     );
-    // Who is there when it panics finds that nobody is left to tell how it ended.
+    // Who is there when it panics is told so.
     let run = AssertUnwindSafe(run).catch_unwind();
     site.worker.guests().spawn(run);
     Some(seat)

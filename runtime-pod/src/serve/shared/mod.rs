@@ -23,7 +23,7 @@ use visit::Visit;
 
 use super::{
     ending::{Ending, Fate},
-    reuse::Discard,
+    reuse::{Discard, owner},
 };
 use crate::{
     engine::Module,
@@ -134,7 +134,7 @@ impl Open {
             return None;
         }
         let open = self.lock();
-        let seat = open.get(&key(version))?.iter().find_map(Shared::enter)?;
+        let seat = open.get(&owner(version))?.iter().find_map(Shared::enter)?;
         drop(open);
         seat.shared.reused.inc();
         Some(seat)
@@ -142,27 +142,22 @@ impl Open {
 
     fn add(&self, shared: &Arc<Shared>) {
         let mut open = self.lock();
-        let own = open.entry(key(&shared.version)).or_default();
+        let own = open.entry(owner(&shared.version)).or_default();
         own.push(Arc::clone(shared));
     }
 
     fn remove(&self, shared: &Arc<Shared>) {
         let mut open = self.lock();
-        let Some(own) = open.get_mut(&key(&shared.version)) else {
+        let Some(own) = open.get_mut(&owner(&shared.version)) else {
             return;
         };
         own.retain(|other| !Arc::ptr_eq(other, shared));
         if own.is_empty() {
-            open.remove(&key(&shared.version));
+            open.remove(&owner(&shared.version));
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<usize, Vec<Arc<Shared>>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Instances hold their version, so that no other has its address.
-fn key(version: &Arc<Version>) -> usize {
-    Arc::as_ptr(version).addr()
 }
