@@ -1,5 +1,7 @@
 //! What one call of a command has around it: its memory limit, its variables, and nothing to open.
 
+use std::sync::Arc;
+
 use wasmtime::{Engine, Linker, Result, Store};
 use wasmtime_wasi::{
     WasiCtx,
@@ -10,7 +12,7 @@ use wasmtime_wasi::{
 use super::input::Input;
 use crate::{
     budget::Reservation,
-    engine::Module,
+    engine::{Module, Occupancy},
     function::Version,
     sandbox::{HOST_CALL_BYTES, Limited, MAX_RANDOM_BYTES, MemoryLimit, RequestLog},
 };
@@ -66,9 +68,10 @@ impl CommandSandbox {
             .stdout(standard.output)
             .stderr(log.stream("stderr"))
             .max_random_size(MAX_RANDOM_BYTES);
+        let occupancy = Occupancy::new(Arc::clone(module.engine().slots()));
         let sandbox = Self {
             wasi: builder.build_p1(),
-            memory: MemoryLimit::new(version.limits().memory_bytes, reservation),
+            memory: MemoryLimit::new(version.limits().memory_bytes, reservation, occupancy),
         };
         let mut store = Store::new(module.engine().wasmtime(), sandbox);
         store.limiter(|sandbox| &mut sandbox.memory);

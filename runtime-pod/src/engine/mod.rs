@@ -16,6 +16,7 @@ mod inspect;
 mod layout;
 mod pool;
 mod reset;
+mod residue;
 mod scan;
 mod set;
 mod settings;
@@ -35,11 +36,12 @@ pub(crate) use compile::precompile;
 pub use compile::{CompileError, Guest, Module};
 pub use reset::Reset;
 pub use set::EngineSet;
-pub use slots::{Slot, Slots};
+pub use slots::{Occupancy, Slot, Slots};
 pub use target::{GuestKind, TARGET_BYTES, Target};
 pub use ticker::{Clock, Running, TICK};
 
 use crate::sandbox::Sandbox;
+use residue::Residue;
 
 /// Version of wasmtime that this is built with. A test compares it with the lock file.
 const WASMTIME_VERSION: &str = "50.0.1";
@@ -79,11 +81,15 @@ impl Engine {
         let (wasmtime, slots) =
             pool::engine(combination, slots, memory_bytes).map_err(EngineError::Start)?;
         let linker = imports::linker(&wasmtime, combination.wasi).map_err(EngineError::Start)?;
+        let residue = match combination.reset {
+            Reset::Batch => Some(Residue::new(&wasmtime, memory_bytes).map_err(EngineError::Start)?),
+            Reset::Small | Reset::Scan => None,
+        };
         Ok(Self {
             combination,
             wasmtime,
             linker,
-            slots: Slots::new(slots),
+            slots: Slots::with_residue(slots, residue),
         })
     }
 

@@ -5,20 +5,29 @@ use std::sync::{
     atomic::{AtomicU32, Ordering},
 };
 
+use super::residue::Residue;
+
 /// How many instances there may be at the same time, and how many there are.
 #[derive(Debug)]
 pub struct Slots {
     total: u32,
     used: AtomicU32,
+    residue: Option<Residue>,
 }
 
 impl Slots {
     /// Room for `total` instances.
     #[must_use]
     pub fn new(total: u32) -> Arc<Self> {
+        Self::with_residue(total, None)
+    }
+
+    /// The same, where what instances leave behind has to be seen to.
+    pub(super) fn with_residue(total: u32, residue: Option<Residue>) -> Arc<Self> {
         Arc::new(Self {
             total,
             used: AtomicU32::new(0),
+            residue,
         })
     }
 
@@ -59,6 +68,43 @@ pub struct Slot(Arc<Slots>);
 impl Drop for Slot {
     fn drop(&mut self) {
         self.0.used.fetch_sub(1, Ordering::Relaxed);
+        if let Some(residue) = &self.0.residue {
+            residue.settle();
+        }
+    }
+}
+
+/// Memory of the instance in a slot. It is dropped with the instance's store, before the slot is.
+#[derive(Debug)]
+pub struct Occupancy {
+    slots: Arc<Slots>,
+    bytes: u64,
+}
+
+impl Occupancy {
+    /// Nothing yet, of an instance in one of `slots`.
+    #[must_use]
+    pub const fn new(slots: Arc<Slots>) -> Self {
+        Self { slots, bytes: 0 }
+    }
+
+    /// How much it is, in bytes.
+    #[must_use]
+    pub const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// It is so much now, in bytes.
+    pub const fn set(&mut self, bytes: u64) {
+        self.bytes = bytes;
+    }
+}
+
+impl Drop for Occupancy {
+    fn drop(&mut self) {
+        if let Some(residue) = &self.slots.residue {
+            residue.add(self.bytes);
+        }
     }
 }
 

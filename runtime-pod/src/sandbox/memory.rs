@@ -2,7 +2,7 @@
 
 use wasmtime::{Error, ResourceLimiter, Result};
 
-use crate::budget::Reservation;
+use crate::{budget::Reservation, engine::Occupancy};
 
 /// Bytes of a table's element.
 const ELEMENT_BYTES: usize = size_of::<usize>();
@@ -25,7 +25,7 @@ pub enum Exceeded {
 #[derive(Debug)]
 pub struct MemoryLimit {
     limit_bytes: u64,
-    used_bytes: u64,
+    occupancy: Occupancy,
     last_granted_bytes: u64,
     reservation: Reservation,
     exceeded: Option<Exceeded>,
@@ -34,10 +34,10 @@ pub struct MemoryLimit {
 impl MemoryLimit {
     /// At most `limit_bytes`; what `reservation` does not hold yet is drawn from its budget.
     #[must_use]
-    pub const fn new(limit_bytes: u64, reservation: Reservation) -> Self {
+    pub const fn new(limit_bytes: u64, reservation: Reservation, occupancy: Occupancy) -> Self {
         Self {
             limit_bytes,
-            used_bytes: 0,
+            occupancy,
             last_granted_bytes: 0,
             reservation,
             exceeded: None,
@@ -47,7 +47,7 @@ impl MemoryLimit {
     /// What the instance uses, in bytes. Memories never shrink, so it is its peak as well.
     #[must_use]
     pub const fn used_bytes(&self) -> u64 {
-        self.used_bytes
+        self.occupancy.bytes()
     }
 
     /// The limit, in bytes.
@@ -69,7 +69,7 @@ impl MemoryLimit {
 
     fn grow(&mut self, current_bytes: usize, desired_bytes: usize) -> bool {
         let more = u64::try_from(desired_bytes.saturating_sub(current_bytes)).unwrap_or(u64::MAX);
-        let total = self.used_bytes.saturating_add(more);
+        let total = self.used_bytes().saturating_add(more);
         if total > self.limit_bytes {
             self.exceeded = Some(Exceeded::Own);
             return false;
@@ -78,13 +78,14 @@ impl MemoryLimit {
             self.exceeded = Some(Exceeded::Pod);
             return false;
         }
-        self.used_bytes = total;
+        self.occupancy.set(total);
         self.last_granted_bytes = more;
         true
     }
 
     fn take_back(&mut self) {
-        self.used_bytes -= std::mem::take(&mut self.last_granted_bytes);
+        let taken_back = std::mem::take(&mut self.last_granted_bytes);
+        self.occupancy.set(self.used_bytes() - taken_back);
     }
 }
 
@@ -140,13 +141,15 @@ impl ResourceLimiter for MemoryLimit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::budget::Budget;
+    use crate::{budget::Budget, engine::Slots};
 
     const PAGE: usize = 64 << 10;
 
     fn limit(own_pages: usize, pod_pages: usize) -> MemoryLimit {
         let budget = Budget::new((pod_pages * PAGE) as u64);
-        MemoryLimit::new((own_pages * PAGE) as u64, budget.reserve(0).unwrap())
+        let occupancy = Occupancy::new(Slots::new(1));
+        let reservation = budget.reserve(0).unwrap();
+        MemoryLimit::new((own_pages * PAGE) as u64, reservation, occupancy)
     }
 
     #[test]

@@ -26,7 +26,12 @@ pub use outbound::{AllowList, AllowListError, Caller, Outbound, OwnHosts};
 pub(crate) use printer::{Print, Printer};
 pub use refused::Refused;
 
-use crate::{budget::Reservation, engine::Module, function::Version, limits::Limits};
+use crate::{
+    budget::Reservation,
+    engine::{Module, Occupancy},
+    function::Version,
+    limits::Limits,
+};
 use keyvalue::{Granted, Keyvalue};
 use outbound::{Allowance, Hooks};
 
@@ -82,13 +87,14 @@ impl Sandbox {
         let log = RequestLog::new(Arc::clone(log));
         let outputs = [log.stream("stdout"), log.stream("stderr")];
         let allowance = Allowance::new(version.limits());
+        let occupancy = Occupancy::new(Arc::clone(module.engine().slots()));
         let sandbox = Self {
             table,
             wasi: context(version, &outputs),
             http,
             hooks: Hooks::new(Arc::clone(outbound), caller, allowance),
             config: Arc::clone(version.config()),
-            memory: MemoryLimit::new(version.limits().memory_bytes, reservation),
+            memory: MemoryLimit::new(version.limits().memory_bytes, reservation, occupancy),
             log,
             outputs,
             stores: Arc::clone(version.stores()),

@@ -18,6 +18,7 @@ use super::{
     ending::{Failure, Fate},
     guest::Guest,
     headers,
+    length::Outstanding,
     observe::Watch,
 };
 
@@ -137,6 +138,7 @@ pub(super) struct GuestBody {
     /// None, where the guest has ended: nothing more is waited for.
     pub(super) deadline: Option<Pin<Box<Sleep>>>,
     pub(super) fate: Arc<Fate>,
+    pub(super) outstanding: Outstanding,
     pub(super) is_over: bool,
     /// Told of the end.
     pub(super) watch: Option<Watch>,
@@ -153,13 +155,25 @@ impl GuestBody {
     fn end(&mut self, error: Option<Error>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         self.is_over = true;
         let Some(error) = error else {
-            self.guest.let_finish();
-            if let Some(watch) = &mut self.watch {
-                watch.complete();
-            }
+            self.complete();
             return Poll::Ready(None);
         };
         Poll::Ready(Some(Err(error)))
+    }
+
+    fn complete(&mut self) {
+        self.guest.let_finish();
+        if let Some(watch) = &mut self.watch {
+            watch.complete();
+        }
+    }
+}
+
+impl Drop for GuestBody {
+    fn drop(&mut self) {
+        if !self.is_over && self.outstanding.is_zero() && self.fate.failure().is_none() {
+            self.complete();
+        }
     }
 }
 
@@ -191,6 +205,7 @@ impl Body for GuestBody {
                     return self.end(Some(Error::HttpResponseBodySize(Some(limit))));
                 };
                 self.left_bytes = left;
+                self.outstanding.sent(length);
                 Poll::Ready(Some(Ok(without_own(frame))))
             }
             Some(Err(error)) => self.end(Some(error)),

@@ -30,6 +30,7 @@ use super::{
     ending::{Ending, Failure, Fate},
     guest::{self, Guest, Host, Job},
     headers,
+    length::Outstanding,
     observe::{Observer, Watch},
     reuse::Pools,
     worker::Worker,
@@ -280,6 +281,7 @@ impl Handler {
         let permit = Arc::clone(&begun.admitted.permit);
         let deadline = guest::deadline(limits.timeout);
         let fate = Arc::new(Fate::default());
+        let method = begun.request.method().clone();
         let request = for_guest(begun.request, &limits, &fate);
         let mut guest = Guest::new(Job {
             host: self.host.clone(),
@@ -309,6 +311,7 @@ impl Handler {
         watch.answers(answer.status());
         let (head, inner) = answer.into_parts();
         let body = GuestBody {
+            outstanding: Outstanding::new(&method, head.status, &head.headers),
             inner,
             left_bytes: limits.response_bytes,
             limit_bytes: limits.response_bytes,

@@ -19,6 +19,7 @@ mod ending;
 mod guest;
 mod handler;
 mod headers;
+mod length;
 mod listener;
 mod meter;
 mod observe;

@@ -71,6 +71,7 @@ impl Guest for Repeated {
                 core::hint::black_box(&memory);
             }
             "/hold" => return hold(out),
+            "/announced" => return say_announced(out, &served.to_string()),
             // The body of the request is held for as long as the instance lives.
             "/hold-request" => std::mem::forget(request),
             _ => {}
@@ -101,14 +102,29 @@ fn read(request: &IncomingRequest) {
 }
 
 fn begin(out: ResponseOutparam) -> OutgoingBody {
-    let response = OutgoingResponse::new(Fields::new());
+    begin_with(out, Fields::new())
+}
+
+fn begin_with(out: ResponseOutparam, headers: Fields) -> OutgoingBody {
+    let response = OutgoingResponse::new(headers);
     let body = response.body().expect("the first of the response");
     ResponseOutparam::set(out, Ok(response));
     body
 }
 
 fn say(out: ResponseOutparam, text: &str) {
-    let body = begin(out);
+    finish(begin(out), text);
+}
+
+/// The same, and says before how long it is.
+fn say_announced(out: ResponseOutparam, text: &str) {
+    let headers = Fields::new();
+    let length = text.len().to_string();
+    let _ = headers.append("content-length", length.as_bytes());
+    finish(begin_with(out, headers), text);
+}
+
+fn finish(body: OutgoingBody, text: &str) {
     let stream = body.write().expect("the first of the body");
     let _ = stream.blocking_write_and_flush(text.as_bytes());
     drop(stream);
