@@ -2,7 +2,7 @@
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
-use wasip3::{clocks::monotonic_clock, http::types::Response, wit_bindgen, wit_stream};
+use wasip3::{clocks::monotonic_clock, http::types::{Fields, Response}, wit_bindgen, wit_stream};
 
 /// Nanoseconds between two looks at who is there, or two pieces of a body: a millisecond.
 const A_MOMENT: u64 = 1_000_000;
@@ -75,5 +75,5 @@ fn drip(milliseconds: u64, end: fn()) -> Response {
         writer.write_all(vec![b'!']).await;
         end();
     });
-    crate::respond(body)
+    crate::respond(Fields::new(), body)
 }

@@ -28,7 +28,7 @@ impl Guest for Service {
                 monotonic_clock::wait_for(60_000_000_000).await;
                 Ok(text("slow"))
             }
-            "/count" => Ok(text(&count().to_string())),
+            "/count" => Ok(announced(&count().to_string())),
             "/trap" => core::arch::wasm32::unreachable(),
             "/spin" => loop {
                 core::hint::black_box(());
@@ -61,12 +61,24 @@ fn grow() -> ! {
 }
 
 fn text(text: &str) -> Response {
+    respond(Fields::new(), written(text))
+}
+
+/// The same, and says before how long it is.
+fn announced(text: &str) -> Response {
+    let headers = Fields::new();
+    let length = text.len().to_string();
+    let _ = headers.append("content-length", length.as_bytes());
+    respond(headers, written(text))
+}
+
+fn written(text: &str) -> wit_bindgen::StreamReader<u8> {
     let (mut writer, body) = wit_stream::new();
     let bytes = text.as_bytes().to_vec();
     wit_bindgen::spawn_local(async move {
         writer.write_all(bytes).await;
     });
-    respond(body)
+    body
 }
 
 /// Sends the body back piece by piece.
@@ -85,11 +97,11 @@ fn echo(request: Request) -> Response {
             }
         }
     });
-    respond(body)
+    respond(Fields::new(), body)
 }
 
-fn respond(body: wit_bindgen::StreamReader<u8>) -> Response {
+fn respond(headers: Fields, body: wit_bindgen::StreamReader<u8>) -> Response {
     let (trailers, trailers_reader) = wit_future::new(|| Ok(None));
     drop(trailers);
-    Response::new(Fields::new(), Some(body), trailers_reader).0
+    Response::new(headers, Some(body), trailers_reader).0
 }

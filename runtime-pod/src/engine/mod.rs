@@ -82,7 +82,9 @@ impl Engine {
             pool::engine(combination, slots, memory_bytes).map_err(EngineError::Start)?;
         let linker = imports::linker(&wasmtime, combination.wasi).map_err(EngineError::Start)?;
         let residue = match combination.reset {
-            Reset::Batch => Some(Residue::new(&wasmtime, memory_bytes).map_err(EngineError::Start)?),
+            Reset::Batch => {
+                Some(Residue::new(&wasmtime, memory_bytes).map_err(EngineError::Start)?)
+            }
             Reset::Small | Reset::Scan => None,
         };
         Ok(Self {

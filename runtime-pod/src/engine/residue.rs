@@ -62,9 +62,77 @@ impl Residue {
         let mut store = Store::new(&self.engine, ());
         for _ in 0..DECOMMIT_BATCH {
             if let Err(error) = Instance::new(&mut store, &self.module, &[]) {
-                tracing::debug!(error = format!("{error:#}"), "the queue of memory is emptied");
+                tracing::debug!(
+                    error = format!("{error:#}"),
+                    "the queue of memory is emptied"
+                );
                 break;
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, sync::Arc};
+
+    use super::*;
+    use crate::{
+        budget::Budget,
+        engine::{Combination, EngineSet, Occupancy, Reset},
+    };
+
+    /// Of the pod.
+    const MEMORY_BYTES: u64 = 256 << 20;
+    /// What an instance uses: more than the whole residue may be.
+    const USED_BYTES: usize = 32 << 20;
+
+    /// How much of the mapping around `address` lies in memory, in bytes.
+    fn resident_bytes(address: usize) -> u64 {
+        let smaps = fs::read_to_string("/proc/self/smaps").unwrap();
+        let mut lines = smaps.lines();
+        let mapping = lines.find(|line| {
+            let range = line.split(' ').next().and_then(|word| word.split_once('-'));
+            range.is_some_and(|(start, end)| {
+                let number = |text| usize::from_str_radix(text, 16);
+                number(start).is_ok_and(|start| start <= address)
+                    && number(end).is_ok_and(|end| address < end)
+            })
+        });
+        if mapping.is_none() {
+            return 0;
+        }
+        let line = lines.find_map(|line| line.strip_prefix("Rss:")).unwrap();
+        let kibibytes = line.trim_end_matches("kB").trim();
+        kibibytes.parse::<u64>().unwrap() << 10
+    }
+
+    /// What is left of an instance that has written to all its memory.
+    fn left_bytes(reset: Reset) -> u64 {
+        let engines = EngineSet::new(4, Budget::new(MEMORY_BYTES), false).unwrap();
+        let engine = engines.engine(Combination::plain(reset)).unwrap();
+        let pages = USED_BYTES >> 16;
+        let text = format!(r#"(module (memory (export "memory") {pages}))"#);
+        let module = Module::new(engine.wasmtime(), wat::parse_str(text).unwrap()).unwrap();
+        let slot = engine.slots().take().unwrap();
+        let mut occupancy = Occupancy::new(Arc::clone(engine.slots()));
+        occupancy.set(USED_BYTES as u64);
+        let mut store = Store::new(engine.wasmtime(), occupancy);
+        let instance = Instance::new(&mut store, &module, &[]).unwrap();
+        let memory = instance.get_memory(&mut store, "memory").unwrap();
+        memory.data_mut(&mut store).fill(1);
+        let address = memory.data_ptr(&store).addr();
+        assert!(resident_bytes(address) >= USED_BYTES as u64);
+        drop(store);
+        drop(slot);
+        resident_bytes(address)
+    }
+
+    #[test]
+    fn little_is_left_of_an_instance_that_has_ended() {
+        for reset in [Reset::Small, Reset::Scan, Reset::Batch] {
+            let left = left_bytes(reset);
+            assert!(left <= reset.kept_bytes(), "{reset:?}: {left}");
         }
     }
 }
