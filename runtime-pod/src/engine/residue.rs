@@ -12,8 +12,8 @@ use super::reset::DECOMMIT_BATCH;
 /// `(module (memory 1))`
 const MODULE: [u8; 13] = [0, b'a', b's', b'm', 1, 0, 0, 0, 5, 3, 1, 0, 1];
 
-/// Share of the pod's memory that waits to be given back at most, in all threads together: as
-/// [`WARM_SHARE`](super::pool) it comes on top of the budget.
+/// Share of the pod's memory that waits to be given back at most, in all threads together: as that of
+/// unused slots it comes on top of the budget.
 const SHARE: u64 = 16;
 
 /// What ended instances of one engine hold, by thread: each has a queue of its own in wasmtime, which
@@ -21,9 +21,35 @@ const SHARE: u64 = 16;
 #[derive(Debug)]
 pub(super) struct Residue {
     limit_bytes: u64,
-    held_bytes: ThreadLocal<Cell<u64>>,
+    queues: ThreadLocal<Cell<Queue>>,
     engine: Engine,
     module: Module,
+}
+
+/// What is known of a thread's queue.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+struct Queue {
+    /// Memories and tables in it.
+    regions: usize,
+    /// What those hold at most.
+    bytes: u64,
+}
+
+impl Queue {
+    /// With an instance more, each of whose memories and tables may have filled the queue.
+    const fn with(self, bytes: u64, regions: usize) -> Self {
+        let total = self.regions + regions;
+        Self {
+            regions: total % DECOMMIT_BATCH,
+            bytes: if total < DECOMMIT_BATCH {
+                self.bytes.saturating_add(bytes)
+            } else if total.is_multiple_of(DECOMMIT_BATCH) {
+                0
+            } else {
+                bytes
+            },
+        }
+    }
 }
 
 impl Residue {
@@ -35,23 +61,23 @@ impl Residue {
         let threads = available_parallelism().map_or(1, NonZero::get) as u64;
         Ok(Self {
             limit_bytes: memory_bytes / SHARE / threads,
-            held_bytes: ThreadLocal::new(),
+            queues: ThreadLocal::new(),
             engine: engine.clone(),
             module: Module::new(engine, MODULE)?,
         })
     }
 
-    /// An instance with so many bytes of memory is about to end on this thread.
-    pub(super) fn add(&self, bytes: u64) {
-        let held = self.held_bytes.get_or_default();
-        held.set(held.get().saturating_add(bytes));
+    /// An instance with so many bytes in so many memories and tables is about to end on this thread.
+    pub(super) fn add(&self, bytes: u64, regions: usize) {
+        let queue = self.queues.get_or_default();
+        queue.set(queue.get().with(bytes, regions));
     }
 
     /// Gives back what waits on this thread, where it is too much.
     pub(super) fn settle(&self) {
-        let held = self.held_bytes.get_or_default();
-        if held.get() > self.limit_bytes {
-            held.set(0);
+        let queue = self.queues.get_or_default();
+        if queue.get().bytes > self.limit_bytes {
+            queue.set(Queue::default());
             self.fill();
         }
     }
@@ -107,6 +133,24 @@ mod tests {
         kibibytes.parse::<u64>().unwrap() << 10
     }
 
+    #[test]
+    fn a_queue_is_emptied_when_it_is_full() {
+        let (mut queue, ended) = (Queue::default(), DECOMMIT_BATCH / 2 - 1);
+        for _ in 0..ended {
+            queue = queue.with(10, 2);
+        }
+        assert_eq!(queue.bytes, 10 * ended as u64);
+        // Some of the last one's may be in it still, or nothing is.
+        assert_eq!(
+            queue.with(10, 3),
+            Queue {
+                regions: 1,
+                bytes: 10
+            }
+        );
+        assert_eq!(queue.with(10, 2), Queue::default());
+    }
+
     /// What is left of an instance that has written to all its memory.
     fn left_bytes(reset: Reset) -> u64 {
         let engines = EngineSet::new(4, Budget::new(MEMORY_BYTES), false).unwrap();
@@ -117,6 +161,7 @@ mod tests {
         let slot = engine.slots().take().unwrap();
         let mut occupancy = Occupancy::new(Arc::clone(engine.slots()));
         occupancy.set(USED_BYTES as u64);
+        occupancy.add_region();
         let mut store = Store::new(engine.wasmtime(), occupancy);
         let instance = Instance::new(&mut store, &module, &[]).unwrap();
         let memory = instance.get_memory(&mut store, "memory").unwrap();

@@ -74,36 +74,51 @@ impl Drop for Slot {
     }
 }
 
-/// Memory of the instance in a slot. It is dropped with the instance's store, before the slot is.
+/// What the instance in a slot holds. It is dropped with the instance's store, before the slot is.
 #[derive(Debug)]
 pub struct Occupancy {
     slots: Arc<Slots>,
     bytes: u64,
+    regions: usize,
 }
 
 impl Occupancy {
     /// Nothing yet, of an instance in one of `slots`.
     #[must_use]
     pub const fn new(slots: Arc<Slots>) -> Self {
-        Self { slots, bytes: 0 }
+        Self {
+            slots,
+            bytes: 0,
+            regions: 0,
+        }
     }
 
-    /// How much it is, in bytes.
+    /// Size of its memories and tables together, in bytes.
     #[must_use]
     pub const fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// It is so much now, in bytes.
+    /// They have so many bytes now.
     pub const fn set(&mut self, bytes: u64) {
         self.bytes = bytes;
+    }
+
+    /// One that was empty is not any more.
+    pub const fn add_region(&mut self) {
+        self.regions += 1;
+    }
+
+    /// It is empty after all.
+    pub const fn remove_region(&mut self) {
+        self.regions -= 1;
     }
 }
 
 impl Drop for Occupancy {
     fn drop(&mut self) {
         if let Some(residue) = &self.slots.residue {
-            residue.add(self.bytes);
+            residue.add(self.bytes, self.regions);
         }
     }
 }

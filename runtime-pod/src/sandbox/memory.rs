@@ -26,7 +26,7 @@ pub enum Exceeded {
 pub struct MemoryLimit {
     limit_bytes: u64,
     occupancy: Occupancy,
-    last_granted_bytes: u64,
+    last_granted: Growth,
     reservation: Reservation,
     exceeded: Option<Exceeded>,
 }
@@ -34,11 +34,11 @@ pub struct MemoryLimit {
 impl MemoryLimit {
     /// At most `limit_bytes`; what `reservation` does not hold yet is drawn from its budget.
     #[must_use]
-    pub const fn new(limit_bytes: u64, reservation: Reservation, occupancy: Occupancy) -> Self {
+    pub fn new(limit_bytes: u64, reservation: Reservation, occupancy: Occupancy) -> Self {
         Self {
             limit_bytes,
             occupancy,
-            last_granted_bytes: 0,
+            last_granted: Growth::default(),
             reservation,
             exceeded: None,
         }
@@ -79,14 +79,30 @@ impl MemoryLimit {
             return false;
         }
         self.occupancy.set(total);
-        self.last_granted_bytes = more;
+        self.last_granted = Growth {
+            bytes: more,
+            is_from_nothing: current_bytes == 0 && more > 0,
+        };
+        if self.last_granted.is_from_nothing {
+            self.occupancy.add_region();
+        }
         true
     }
 
     fn take_back(&mut self) {
-        let taken_back = std::mem::take(&mut self.last_granted_bytes);
-        self.occupancy.set(self.used_bytes() - taken_back);
+        let granted = std::mem::take(&mut self.last_granted);
+        self.occupancy.set(self.used_bytes() - granted.bytes);
+        if granted.is_from_nothing {
+            self.occupancy.remove_region();
+        }
     }
+}
+
+/// What a memory or table grew by.
+#[derive(Clone, Copy, Debug, Default)]
+struct Growth {
+    bytes: u64,
+    is_from_nothing: bool,
 }
 
 /// The data of a store whose memory is limited.
