@@ -8,6 +8,8 @@ use std::{
     },
 };
 
+use crate::share::Share;
+
 /// Holds memory that nobody needs right now.
 pub trait Relief: Debug + Send + Sync {
     /// Lets some of it go; false where there is none left.
@@ -61,7 +63,7 @@ impl Budget {
     pub fn reserve(self: &Arc<Self>, bytes: u64) -> Option<Reservation> {
         self.take(bytes).then(|| Reservation {
             budget: Arc::clone(self),
-            account: None,
+            owner: None,
             bytes,
         })
     }
@@ -91,7 +93,7 @@ impl Budget {
         self.used_bytes.fetch_add(bytes, Ordering::Relaxed);
         Reservation {
             budget: Arc::clone(self),
-            account: None,
+            owner: None,
             bytes,
         }
     }
@@ -146,16 +148,26 @@ impl Account {
 #[derive(Debug)]
 pub struct Reservation {
     budget: Arc<Budget>,
-    account: Option<Arc<Account>>,
+    owner: Option<Owner>,
     bytes: u64,
 }
 
+/// Whose a [`Reservation`] is.
+#[derive(Debug)]
+struct Owner {
+    account: Arc<Account>,
+    share: Share,
+}
+
 impl Reservation {
-    /// Counts it in `account` as well, with what it grows by.
+    /// Counts it in a function's `account` as well, with what it grows by: as far as its `share` admits.
     #[must_use]
-    pub fn counted_in(mut self, account: &Arc<Account>) -> Self {
+    pub fn counted_in(mut self, account: &Arc<Account>, share: Share) -> Self {
         account.add(self.bytes);
-        self.account = Some(Arc::clone(account));
+        self.owner = Some(Owner {
+            account: Arc::clone(account),
+            share,
+        });
         self
     }
 
@@ -165,17 +177,34 @@ impl Reservation {
         self.bytes
     }
 
-    /// Makes it at least `bytes` large; false, and unchanged, if the budget has no room.
+    /// Makes it at least `bytes` large; false, and unchanged, if the budget has no room for that, or what
+    /// there is belongs to other functions.
     pub fn grow_to(&mut self, bytes: u64) -> bool {
         let more = bytes.saturating_sub(self.bytes);
-        let granted = more == 0 || self.budget.take(more);
+        let granted = more == 0 || self.is_for_owner(more) && self.budget.take(more);
         if granted {
             self.bytes += more;
-            if let Some(account) = &self.account {
-                account.add(more);
+            if let Some(owner) = &self.owner {
+                owner.account.add(more);
             }
         }
         granted
+    }
+
+    /// Whether its owner may have so much more. One that holds nothing else may have what there is.
+    fn is_for_owner(&self, more: u64) -> bool {
+        let Some(Owner { account, share }) = &self.owner else {
+            return true;
+        };
+        loop {
+            let held = account.bytes();
+            if held <= self.bytes || share.allows(held, more, self.budget.free_bytes()) {
+                return true;
+            }
+            if !self.budget.is_relieved() {
+                return false;
+            }
+        }
     }
 }
 
@@ -184,8 +213,8 @@ impl Drop for Reservation {
         self.budget
             .used_bytes
             .fetch_sub(self.bytes, Ordering::Relaxed);
-        if let Some(account) = &self.account {
-            account.subtract(self.bytes);
+        if let Some(owner) = &self.owner {
+            owner.account.subtract(self.bytes);
         }
     }
 }
@@ -210,8 +239,14 @@ mod tests {
     fn an_account_holds_what_its_reservations_do() {
         let budget = Budget::new(100);
         let account = Arc::default();
-        let mut first = budget.reserve(10).unwrap().counted_in(&account);
-        let second = budget.reserve(20).unwrap().counted_in(&account);
+        let counted = |bytes| {
+            budget
+                .reserve(bytes)
+                .unwrap()
+                .counted_in(&account, Share::All)
+        };
+        let mut first = counted(10);
+        let second = counted(20);
         let _other = budget.reserve(30).unwrap();
         assert!(first.grow_to(40));
         assert!(!first.grow_to(90));
@@ -220,6 +255,23 @@ mod tests {
         assert_eq!(account.bytes(), 40);
         drop(first);
         assert_eq!(account.bytes(), 0);
+    }
+
+    #[test]
+    fn who_grows_leaves_some_to_others_unless_it_is_alone() {
+        let budget = Budget::new(900);
+        let account = Arc::default();
+        let counted = || {
+            let reservation = budget.reserve(100).unwrap();
+            reservation.counted_in(&account, Share::Some)
+        };
+        let mut alone = counted();
+        assert!(alone.grow_to(850));
+        drop(alone);
+        let (mut first, _second) = (counted(), counted());
+        assert!(!first.grow_to(750));
+        assert!(first.grow_to(700));
+        assert_eq!(account.bytes(), 800);
     }
 
     #[test]

@@ -36,6 +36,7 @@ mod samples;
 pub mod sandbox;
 pub mod serve;
 mod service;
+pub mod share;
 pub mod siblings;
 pub mod source;
 mod store;

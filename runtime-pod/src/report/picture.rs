@@ -12,10 +12,7 @@ use wasmfn_crds::names;
 use wasmfn_report::{FunctionId, Load, PodState, RuntimeLine};
 
 use crate::{
-    changes::Changes,
-    function::FunctionTable,
-    metrics::Holdings,
-    serve::{Admission, Share},
+    changes::Changes, function::FunctionTable, metrics::Holdings, serve::Admission, share::Share,
 };
 
 /// What a line is about: a later one about the same replaces it.

@@ -13,7 +13,8 @@ use crate::{
     changes::Changes,
     engine::Slots,
     function::{Function, FunctionTable},
-    serve::{Admission, Share},
+    serve::Admission,
+    share::Share,
 };
 
 fn picture() -> Arc<Picture> {

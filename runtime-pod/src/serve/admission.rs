@@ -11,7 +11,6 @@ use std::{
 use wasmfn_crds::answer::Refusal;
 
 use super::{
-    Share,
     reuse::{Instance, Pool, Pools, Room},
     shared::Seat,
 };
@@ -20,6 +19,7 @@ use crate::{
     code::Lost,
     engine::{Module, Slot, Slots},
     function::{Function, InFlight, Reuse, Version},
+    share::Share,
 };
 
 /// How long the pod calls itself full after it had to refuse a request for want of memory.
@@ -165,7 +165,7 @@ impl Admission {
             .budget
             .reserve(expected)
             .ok_or_else(|| self.refuse_full())?
-            .counted_in(function.memory());
+            .counted_in(function.memory(), self.share);
         Ok(Room { reservation, slot })
     }
 

@@ -17,7 +17,7 @@ pub enum Share {
 impl Share {
     /// What a function may have that has `held` and wants `more` where `free` is left to all. One that
     /// has nothing may have what there is.
-    pub(super) const fn allows(self, held: u64, more: u64, free: u64) -> bool {
+    pub(crate) const fn allows(self, held: u64, more: u64, free: u64) -> bool {
         match self {
             Self::All => true,
             Self::Some => {
