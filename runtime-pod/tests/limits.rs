@@ -12,10 +12,11 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures::future::join_all;
 use http_body_util::Full;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::{Value, json};
-use support::{Plan, TOKEN, World, client, client::Answer, guests, registry::Shelf};
+use support::{Plan, TOKEN, World, client, client::Answer, commands, guests, registry::Shelf};
 use tokio::{io::AsyncWriteExt, net::TcpStream, task::JoinSet};
 use wasmfn_runtime::compile::Program;
 
@@ -240,6 +241,26 @@ async fn a_function_that_takes_all_memory_it_gets_leaves_room_for_another() {
         }
     }
     assert!(refused > 0, "all found room");
+}
+
+/// Before anything was seen of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_request_is_admitted_on_what_its_guest_lays_out() {
+    let mut world = with_memory_of(48 << 20).await;
+    let answer = "Status: 200\n\n";
+    let module = commands::with_pages(128, answer, &commands::count_to(30_000_000));
+    world.registry.push("r/large:1", module);
+    world.serve("large", json!({"image": "r/large:1"})).await;
+    let all = (0..20).map(|_| world.get("large", "/"));
+    let (answered, refused): (Vec<_>, Vec<_>) = join_all(all)
+        .await
+        .into_iter()
+        .partition(|answer| answer.status == 200);
+    assert!(!answered.is_empty());
+    assert!(!refused.is_empty(), "all found room");
+    for answer in refused {
+        assert_eq!(answer.header("wasmfn-refused"), "Full", "{answer:?}");
+    }
 }
 
 /// Eight ninths of the pod's thousand slots.

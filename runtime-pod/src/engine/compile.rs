@@ -3,12 +3,13 @@
 use std::{io, sync::Arc};
 
 use wasmfn_crds::{ModuleKind, Reason};
-use wasmtime::InstancePre;
+use wasmtime::{InstancePre, ResourcesRequired};
 use wasmtime_wasi_http::{p2::bindings::ProxyPre, p3::bindings::ServicePre};
 
 use super::{
     Engine, EngineError, GuestKind, Reset, Target, Wasi, advice, core_module, imports,
     inspect::{self, Exports},
+    layout,
     settings::settings,
 };
 use crate::{
@@ -95,6 +96,17 @@ pub enum Guest {
     Command(InstancePre<CommandSandbox>),
 }
 
+impl Guest {
+    /// What an instance begins with; none, where that cannot be told.
+    fn resources(&self) -> Option<ResourcesRequired> {
+        match self {
+            Self::Proxy(proxy) => proxy.instance_pre().component().resources_required(),
+            Self::Service(service) => service.instance_pre().component().resources_required(),
+            Self::Command(command) => Some(command.module().resources_required()),
+        }
+    }
+}
+
 /// A module that is compiled and linked.
 pub struct Module {
     digest: String,
@@ -102,6 +114,7 @@ pub struct Module {
     target: Target,
     engine: Arc<Engine>,
     memory_bytes: u64,
+    initial_bytes: u64,
     _memory: Reservation,
 }
 
@@ -154,6 +167,13 @@ impl Module {
     pub const fn memory_bytes(&self) -> u64 {
         self.memory_bytes
     }
+
+    /// Size of the memories and tables that an instance begins with, in bytes, as if all of them were as
+    /// large as the largest.
+    #[must_use]
+    pub const fn initial_bytes(&self) -> u64 {
+        self.initial_bytes
+    }
 }
 
 /// Says what kind of guest some bytes are; refuses, before anything costly, what is none.
@@ -201,6 +221,7 @@ pub(super) fn link(
     let memory_bytes = MAPPED_BYTES + code.bytes() / MAPPED_PART;
     Ok(Module {
         digest: digest.to_owned(),
+        initial_bytes: guest.resources().as_ref().map_or(0, layout::initial_bytes),
         guest,
         target: code.target(),
         engine: Arc::clone(engine),

@@ -1,9 +1,12 @@
 //! How much of its memory a module lays out before it runs: data, stack and the start of its heap.
 
 use wasmparser::{BinaryReaderError, DataKind, GlobalType, Operator, Parser, Payload, ValType};
+use wasmtime::ResourcesRequired;
 
 /// Bytes of a page of memory (WebAssembly core specification, 4.2.8).
 const PAGE_BYTES: u64 = 64 << 10;
+/// Bytes of an element of a table.
+const ELEMENT_BYTES: u64 = size_of::<usize>() as u64;
 
 /// Where the initial layout of a module ends, in bytes from the start of its memory. Zero, if it
 /// has no memory.
@@ -19,6 +22,19 @@ pub(super) fn initial_end_bytes(bytes: &[u8]) -> u64 {
     // What is wrong with the bytes is said by the compiler.
     let _ = reader.read(bytes);
     reader.largest
+}
+
+/// Size of the memories and tables that an instance begins with, in bytes, as if all of them were as
+/// large as the largest.
+pub(super) fn initial_bytes(resources: &ResourcesRequired) -> u64 {
+    let all = |number: u32, largest: Option<u64>| {
+        u64::from(number).saturating_mul(largest.unwrap_or_default())
+    };
+    let pages = all(resources.num_memories, resources.max_initial_memory_size);
+    let elements = all(resources.num_tables, resources.max_initial_table_size);
+    pages
+        .saturating_mul(PAGE_BYTES)
+        .saturating_add(elements.saturating_mul(ELEMENT_BYTES))
 }
 
 /// What one core module shows.

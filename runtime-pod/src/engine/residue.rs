@@ -105,7 +105,7 @@ mod tests {
     use super::*;
     use crate::{
         budget::Budget,
-        engine::{Combination, EngineSet, Occupancy, Reset},
+        engine::{Combination, EngineSet, Occupancy, Reset, Wasi},
     };
 
     /// Of the pod.
@@ -152,9 +152,9 @@ mod tests {
     }
 
     /// What is left of an instance that has written to all its memory.
-    fn left_bytes(reset: Reset) -> u64 {
+    fn left_bytes(combination: Combination) -> u64 {
         let engines = EngineSet::new(4, Budget::new(MEMORY_BYTES), false).unwrap();
-        let engine = engines.engine(Combination::plain(reset)).unwrap();
+        let engine = engines.engine(combination).unwrap();
         let pages = USED_BYTES >> 16;
         let text = format!(r#"(module (memory (export "memory") {pages}))"#);
         let module = Module::new(engine.wasmtime(), wat::parse_str(text).unwrap()).unwrap();
@@ -175,9 +175,18 @@ mod tests {
 
     #[test]
     fn little_is_left_of_an_instance_that_has_ended() {
-        for reset in [Reset::Small, Reset::Scan, Reset::Batch] {
-            let left = left_bytes(reset);
-            assert!(left <= reset.kept_bytes(), "{reset:?}: {left}");
+        let plain = [Reset::Small, Reset::Scan, Reset::Batch].map(Combination::plain);
+        let others = [(Wasi::V0_3, false), (Wasi::V0_2, true)].map(|(wasi, counts)| Combination {
+            wasi,
+            counts_instructions: counts,
+            reset: Reset::Batch,
+        });
+        for combination in plain.into_iter().chain(others) {
+            let left = left_bytes(combination);
+            assert!(
+                left <= combination.reset.kept_bytes(),
+                "{combination:?}: {left}"
+            );
         }
     }
 }

@@ -125,7 +125,7 @@ impl Admission {
             });
         }
         let module = version.code().module().map_err(|Lost| Refusal::Loading)?;
-        let room = self.room(function, &version, module.engine().slots(), before, pools)?;
+        let room = self.room(function, &version, &module, before, pools)?;
         Ok(Admitted {
             version,
             module,
@@ -139,10 +139,11 @@ impl Admission {
         &self,
         function: &Function,
         version: &Version,
-        slots: &Arc<Slots>,
+        module: &Module,
         before: u32,
         pools: &Pools,
     ) -> Result<Room, Refusal> {
+        let slots = module.engine().slots();
         let slot = loop {
             if (self.share).allows(before.into(), 1, slots.free().into()) {
                 match slots.take() {
@@ -154,7 +155,9 @@ impl Admission {
                 return Err(self.refuse_full());
             }
         };
-        let expected = function.expected_bytes().min(version.limits().memory_bytes);
+        // Nobody waits for what may never be free: such a guest is told when it asks for it.
+        let initial = module.initial_bytes().min(self.budget.limit_bytes() / 2);
+        let expected = (function.expected_bytes().max(initial)).min(version.limits().memory_bytes);
         let held = function.memory().bytes();
         while !(self.share).allows(held, expected, self.budget.free_bytes()) {
             if !pools.let_go() {

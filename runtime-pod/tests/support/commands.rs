@@ -37,10 +37,16 @@ const PRELUDE: &str = r#"
 
 /// A command that prints `text` and then does what `rest` says.
 pub fn printing(text: &str, rest: &str) -> Bytes {
+    with_pages(2, text, rest)
+}
+
+/// The same, with so many pages of memory, of 64 KiB each.
+pub fn with_pages(pages: u32, text: &str, rest: &str) -> Bytes {
+    let prelude = PRELUDE.replace("\"memory\") 2", &format!("\"memory\") {pages}"));
     let escaped: String = text.bytes().map(|byte| format!("\\{byte:02x}")).collect();
     let length = text.len();
     let module = format!(
-        r#"(module {PRELUDE}
+        r#"(module {prelude}
           (data (i32.const 16) "{escaped}")
           (func (export "_start")
             (if (i32.const {length}) (then (call $print (i32.const 16) (i32.const {length}))))
