@@ -124,23 +124,54 @@ impl Budget {
     }
 }
 
-/// What one function's requests hold of the budget, in bytes.
+/// What one function's requests hold of the budget, and what one of them needs.
 #[derive(Debug, Default)]
-pub struct Account(AtomicU64);
+pub struct Account {
+    held_bytes: AtomicU64,
+    peak_bytes: AtomicU64,
+}
 
 impl Account {
-    /// How much it is, in bytes.
+    /// Of a function whose requests are taken to need so much until one of them is seen.
+    #[must_use]
+    pub const fn expecting(peak_bytes: u64) -> Self {
+        Self {
+            held_bytes: AtomicU64::new(0),
+            peak_bytes: AtomicU64::new(peak_bytes),
+        }
+    }
+
+    /// How much they hold, in bytes.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.held_bytes.load(Ordering::Relaxed)
+    }
+
+    /// How much one of them needs, in bytes, by what was seen.
+    #[must_use]
+    pub fn peak_bytes(&self) -> u64 {
+        self.peak_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Takes note of what a request has used: the peak rises at once and sinks slowly.
+    pub fn observe(&self, bytes: u64) {
+        self.peak_bytes
+            .update(Ordering::Relaxed, Ordering::Relaxed, |peak| {
+                bytes.max(peak - peak / 64)
+            });
     }
 
     fn add(&self, bytes: u64) {
-        self.0.fetch_add(bytes, Ordering::Relaxed);
+        self.held_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
     fn subtract(&self, bytes: u64) {
-        self.0.fetch_sub(bytes, Ordering::Relaxed);
+        self.held_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// One that still runs needs so much already: the next ones are admitted on that.
+    fn rises_to(&self, bytes: u64) {
+        self.peak_bytes.fetch_max(bytes, Ordering::Relaxed);
     }
 }
 
@@ -186,6 +217,7 @@ impl Reservation {
             self.bytes += more;
             if let Some(owner) = &self.owner {
                 owner.account.add(more);
+                owner.account.rises_to(self.bytes);
             }
         }
         granted
@@ -272,6 +304,7 @@ mod tests {
         assert!(!first.grow_to(750));
         assert!(first.grow_to(700));
         assert_eq!(account.bytes(), 800);
+        assert_eq!(account.peak_bytes(), 850);
     }
 
     #[test]

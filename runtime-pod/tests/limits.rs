@@ -243,12 +243,9 @@ async fn a_function_that_takes_all_memory_it_gets_leaves_room_for_another() {
     assert!(refused > 0, "all found room");
 }
 
-/// Before anything was seen of it.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_first_request_is_admitted_on_what_its_guest_lays_out() {
+/// Sends a first burst to a function whose guests need 8 MiB each, in a pod of 48 MiB.
+async fn finds_no_room_for_all(module: Bytes) {
     let mut world = with_memory_of(48 << 20).await;
-    let answer = "Status: 200\n\n";
-    let module = commands::with_pages(128, answer, &commands::count_to(30_000_000));
     world.registry.push("r/large:1", module);
     world.serve("large", json!({"image": "r/large:1"})).await;
     let all = (0..20).map(|_| world.get("large", "/"));
@@ -261,6 +258,23 @@ async fn a_first_request_is_admitted_on_what_its_guest_lays_out() {
     for answer in refused {
         assert_eq!(answer.header("wasmfn-refused"), "Full", "{answer:?}");
     }
+}
+
+const WHOLE: &str = "Status: 200\n\n";
+/// Computes for a while.
+const ROUNDS: u32 = 30_000_000;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_request_is_admitted_on_what_its_guest_lays_out() {
+    let computes = commands::count_to(ROUNDS);
+    finds_no_room_for_all(commands::with_pages(128, WHOLE, &computes)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_are_admitted_on_what_those_before_them_have_grown_to() {
+    let grows = "(if (i32.lt_s (memory.grow (i32.const 126)) (i32.const 0)) (then unreachable))";
+    let rest = format!("{grows} {}", commands::count_to(ROUNDS));
+    finds_no_room_for_all(commands::printing(WHOLE, &rest)).await;
 }
 
 /// Eight ninths of the pod's thousand slots.

@@ -10,7 +10,7 @@ mod tests;
 
 use std::sync::{
     Arc, Mutex, PoisonError,
-    atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU32, Ordering},
 };
 
 use arc_swap::ArcSwapOption;
@@ -47,7 +47,6 @@ pub struct Function {
     in_flight: AtomicU32,
     runnable: AtomicU32,
     memory: Arc<Account>,
-    peak_bytes: AtomicU64,
     demand: Arc<Demand>,
     entry: Option<Entry>,
     log: Arc<GuestLog>,
@@ -89,8 +88,7 @@ impl Function {
             }),
             in_flight: AtomicU32::new(0),
             runnable: AtomicU32::new(0),
-            memory: Arc::default(),
-            peak_bytes: AtomicU64::new(FIRST_PEAK_BYTES),
+            memory: Arc::new(Account::expecting(FIRST_PEAK_BYTES)),
             demand: Arc::new(Demand::at(used_at)),
             entry,
             changes,
@@ -158,7 +156,7 @@ impl Function {
     /// Memory that a request is admitted on, in bytes.
     #[must_use]
     pub fn expected_bytes(&self) -> u64 {
-        self.peak_bytes.load(Ordering::Relaxed)
+        self.memory.peak_bytes()
     }
 
     /// What its requests hold of the pod's memory.
@@ -178,12 +176,9 @@ impl Function {
         }
     }
 
-    /// Takes note of what a request used: the peak rises at once and sinks slowly.
+    /// Takes note of what a request used.
     pub fn observe_memory(&self, bytes: u64) {
-        self.peak_bytes
-            .update(Ordering::Relaxed, Ordering::Relaxed, |peak| {
-                bytes.max(peak - peak / 64)
-            });
+        self.memory.observe(bytes);
     }
 
     /// Whether an instance of `version` may wait for another request.
