@@ -217,7 +217,7 @@ impl Reservation {
             self.bytes += more;
             if let Some(owner) = &self.owner {
                 owner.account.add(more);
-                owner.account.rises_to(self.bytes);
+                owner.account.rises_to(bytes);
             }
         }
         granted
@@ -305,6 +305,10 @@ mod tests {
         assert!(first.grow_to(700));
         assert_eq!(account.bytes(), 800);
         assert_eq!(account.peak_bytes(), 850);
+        // What it holds already says nothing new.
+        account.observe(100);
+        assert!(first.grow_to(600));
+        assert_eq!(account.peak_bytes(), 837);
     }
 
     #[test]

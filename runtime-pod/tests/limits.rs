@@ -243,17 +243,23 @@ async fn a_function_that_takes_all_memory_it_gets_leaves_room_for_another() {
     assert!(refused > 0, "all found room");
 }
 
-/// Sends a first burst to a function whose guests need 8 MiB each, in a pod of 48 MiB.
-async fn finds_no_room_for_all(module: Bytes) {
+/// A pod of 48 MiB with a function whose guests need 8 MiB each, which nobody has seen yet.
+async fn with_large_guests(module: Bytes) -> World {
     let mut world = with_memory_of(48 << 20).await;
     world.registry.push("r/large:1", module);
     world.serve("large", json!({"image": "r/large:1"})).await;
-    let all = (0..20).map(|_| world.get("large", "/"));
+    world
+}
+
+/// Sends so many requests at once: those that are not answered whole are refused, and some are.
+async fn finds_no_room_for_all(world: &World, requests: usize) {
+    let all = (0..requests).map(|_| world.get("large", "/"));
     let (answered, refused): (Vec<_>, Vec<_>) = join_all(all)
         .await
         .into_iter()
         .partition(|answer| answer.status == 200);
     assert!(!answered.is_empty());
+    assert!(answered.iter().all(|answer| !answer.is_broken));
     assert!(!refused.is_empty(), "all found room");
     for answer in refused {
         assert_eq!(answer.header("wasmfn-refused"), "Full", "{answer:?}");
@@ -267,14 +273,22 @@ const ROUNDS: u32 = 30_000_000;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_first_request_is_admitted_on_what_its_guest_lays_out() {
     let computes = commands::count_to(ROUNDS);
-    finds_no_room_for_all(commands::with_pages(128, WHOLE, &computes)).await;
+    let world = with_large_guests(commands::with_pages(128, WHOLE, &computes)).await;
+    finds_no_room_for_all(&world, 20).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_are_admitted_on_what_those_before_them_have_grown_to() {
     let grows = "(if (i32.lt_s (memory.grow (i32.const 126)) (i32.const 0)) (then unreachable))";
     let rest = format!("{grows} {}", commands::count_to(ROUNDS));
-    finds_no_room_for_all(commands::printing(WHOLE, &rest)).await;
+    let world = with_large_guests(commands::printing(WHOLE, &rest)).await;
+    let address = world.address;
+    let first = tokio::spawn(async move { client::get(address, "large", "/").await });
+    world
+        .until("large", |report| report.memory_bytes >= 8 << 20)
+        .await;
+    finds_no_room_for_all(&world, 19).await;
+    assert!(!first.await.unwrap().is_broken);
 }
 
 /// Eight ninths of the pod's thousand slots.

@@ -168,8 +168,7 @@ impl Module {
         self.memory_bytes
     }
 
-    /// Size of the memories and tables that an instance begins with, in bytes, as if all of them were as
-    /// large as the largest.
+    /// Size of the largest memory and table that an instance begins with, in bytes.
     #[must_use]
     pub const fn initial_bytes(&self) -> u64 {
         self.initial_bytes

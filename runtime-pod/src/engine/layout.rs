@@ -24,14 +24,11 @@ pub(super) fn initial_end_bytes(bytes: &[u8]) -> u64 {
     reader.largest
 }
 
-/// Size of the memories and tables that an instance begins with, in bytes, as if all of them were as
-/// large as the largest.
+/// Size of the largest memory and the largest table that an instance begins with, in bytes: of further
+/// ones nothing is known but their number, and most have none.
 pub(super) fn initial_bytes(resources: &ResourcesRequired) -> u64 {
-    let all = |number: u32, largest: Option<u64>| {
-        u64::from(number).saturating_mul(largest.unwrap_or_default())
-    };
-    let pages = all(resources.num_memories, resources.max_initial_memory_size);
-    let elements = all(resources.num_tables, resources.max_initial_table_size);
+    let pages = resources.max_initial_memory_size.unwrap_or_default();
+    let elements = resources.max_initial_table_size.unwrap_or_default();
     pages
         .saturating_mul(PAGE_BYTES)
         .saturating_add(elements.saturating_mul(ELEMENT_BYTES))

@@ -81,12 +81,8 @@ impl Engine {
         let (wasmtime, slots) =
             pool::engine(combination, slots, memory_bytes).map_err(EngineError::Start)?;
         let linker = imports::linker(&wasmtime, combination.wasi).map_err(EngineError::Start)?;
-        let residue = match combination.reset {
-            Reset::Batch => {
-                Some(Residue::new(&wasmtime, memory_bytes).map_err(EngineError::Start)?)
-            }
-            Reset::Small | Reset::Scan => None,
-        };
+        let residue =
+            Residue::of(&wasmtime, combination.reset, memory_bytes).map_err(EngineError::Start)?;
         Ok(Self {
             combination,
             wasmtime,

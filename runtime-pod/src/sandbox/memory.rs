@@ -98,6 +98,12 @@ impl MemoryLimit {
     }
 }
 
+/// Whether the module itself lets a memory or table grow so far. Wasmtime asks for the limit first, and
+/// what is granted of the budget stays with the request.
+fn is_within(desired: usize, maximum: Option<usize>) -> bool {
+    maximum.is_none_or(|maximum| desired <= maximum)
+}
+
 /// What a memory or table grew by.
 #[derive(Clone, Copy, Debug, Default)]
 struct Growth {
@@ -116,9 +122,9 @@ impl ResourceLimiter for MemoryLimit {
         &mut self,
         current: usize,
         desired: usize,
-        _maximum: Option<usize>,
+        maximum: Option<usize>,
     ) -> Result<bool> {
-        Ok(self.grow(current, desired))
+        Ok(is_within(desired, maximum) && self.grow(current, desired))
     }
 
     fn memory_grow_failed(&mut self, _error: Error) -> Result<()> {
@@ -130,10 +136,10 @@ impl ResourceLimiter for MemoryLimit {
         &mut self,
         current: usize,
         desired: usize,
-        _maximum: Option<usize>,
+        maximum: Option<usize>,
     ) -> Result<bool> {
         let bytes = |elements: usize| elements.saturating_mul(ELEMENT_BYTES);
-        Ok(self.grow(bytes(current), bytes(desired)))
+        Ok(is_within(desired, maximum) && self.grow(bytes(current), bytes(desired)))
     }
 
     fn table_grow_failed(&mut self, _error: Error) -> Result<()> {
@@ -185,6 +191,15 @@ mod tests {
         assert!(limit.memory_growing(0, 3 * PAGE, None).unwrap());
         assert!(!limit.memory_growing(3 * PAGE, 4 * PAGE, None).unwrap());
         assert_eq!(limit.exceeded(), Some(Exceeded::Pod));
+    }
+
+    #[test]
+    fn what_the_module_forbids_is_not_asked_of_the_pod() {
+        let mut limit = limit(4, 100);
+        assert!(!limit.memory_growing(0, 3 * PAGE, Some(2 * PAGE)).unwrap());
+        assert!(!limit.table_growing(0, 3, Some(2)).unwrap());
+        assert_eq!(limit.exceeded(), None);
+        assert_eq!(limit.into_reservation().bytes(), 0);
     }
 
     #[test]

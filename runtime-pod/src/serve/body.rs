@@ -8,7 +8,8 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use tokio::time::Sleep;
+use http_body_util::{BodyExt, Empty};
+use tokio::{runtime::Handle, time::Sleep};
 use wasmfn_crds::answer::AnswerReason;
 use wasmtime_wasi_http::Error;
 
@@ -163,16 +164,41 @@ impl GuestBody {
 
     fn complete(&mut self) {
         self.guest.let_finish();
+        self.note_complete();
+    }
+
+    fn note_complete(&mut self) {
         if let Some(watch) = &mut self.watch {
             watch.complete();
+        }
+    }
+
+    /// Reads on, though nothing comes any more: a guest that ends its answer finds it open.
+    fn read_to_end(&mut self) {
+        if self.guest.has_ended() {
+            return;
+        }
+        let nothing = Empty::new().map_err(|never| match never {}).boxed_unsync();
+        let mut inner = std::mem::replace(&mut self.inner, nothing);
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(async move { while let Some(Ok(_)) = inner.frame().await {} });
         }
     }
 }
 
 impl Drop for GuestBody {
     fn drop(&mut self) {
-        if !self.is_over && self.outstanding.is_zero() && self.fate.failure().is_none() {
-            self.complete();
+        if self.is_over || self.fate.failure().is_some() {
+            return;
+        }
+        match self.outstanding {
+            Outstanding::Bytes(0) => {
+                self.complete();
+                self.read_to_end();
+            }
+            // Its guest ends: what it would send is for nobody.
+            Outstanding::NoBody => self.note_complete(),
+            Outstanding::Bytes(_) | Outstanding::Unknown => {}
         }
     }
 }
@@ -205,7 +231,7 @@ impl Body for GuestBody {
                     return self.end(Some(Error::HttpResponseBodySize(Some(limit))));
                 };
                 self.left_bytes = left;
-                self.outstanding.sent(length);
+                self.outstanding.handed_over(length);
                 Poll::Ready(Some(Ok(without_own(frame))))
             }
             Some(Err(error)) => self.end(Some(error)),

@@ -281,7 +281,7 @@ impl Handler {
         let permit = Arc::clone(&begun.admitted.permit);
         let deadline = guest::deadline(limits.timeout);
         let fate = Arc::new(Fate::default());
-        let method = begun.request.method().clone();
+        let (http, method) = (begun.request.version(), begun.request.method().clone());
         let request = for_guest(begun.request, &limits, &fate);
         let mut guest = Guest::new(Job {
             host: self.host.clone(),
@@ -311,7 +311,7 @@ impl Handler {
         watch.answers(answer.status());
         let (head, inner) = answer.into_parts();
         let body = GuestBody {
-            outstanding: Outstanding::new(&method, head.status, &head.headers),
+            outstanding: Outstanding::new(http, &method, head.status, &head.headers),
             inner,
             left_bytes: limits.response_bytes,
             limit_bytes: limits.response_bytes,

@@ -1,35 +1,46 @@
-//! How much of an answer's body HTTP still has to send, where the answer's head says so.
+//! How much of an answer's body HTTP still asks for, where the answer's head says so.
 
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode, Version};
 
 use super::headers;
 
-/// Bytes that are still to be sent. Hyper lets a body go once all announced bytes of it are sent, and
-/// does not ask whether it ends there: that it was sent whole is known from here alone.
-#[derive(Debug)]
-pub(super) struct Outstanding(Option<u64>);
+/// What the connection still asks for. Over HTTP/1 hyper lets a body go once it has all announced bytes,
+/// or where there is none to send, and does not ask whether it ends there.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Outstanding {
+    /// Until it ends.
+    Unknown,
+    /// So many bytes.
+    Bytes(u64),
+    /// Nothing from the start (RFC 9112, section 6.3).
+    NoBody,
+}
 
 impl Outstanding {
-    /// Of an answer to a request with this `method` (RFC 9112, section 6.3).
-    pub(super) fn new(method: &Method, status: StatusCode, headers: &HeaderMap) -> Self {
+    /// Of an answer to a request with this `method` and `version`.
+    pub(super) fn new(
+        version: Version,
+        method: &Method,
+        status: StatusCode,
+        headers: &HeaderMap,
+    ) -> Self {
         let has_no_body = method == Method::HEAD
             || status == StatusCode::NO_CONTENT
             || status == StatusCode::NOT_MODIFIED;
-        Self(if has_no_body {
-            Some(0)
+        if version > Version::HTTP_11 {
+            Self::Unknown
+        } else if has_no_body {
+            Self::NoBody
         } else {
-            headers::content_length(headers)
-        })
+            headers::content_length(headers).map_or(Self::Unknown, Self::Bytes)
+        }
     }
 
-    /// So many bytes more are sent.
-    pub(super) fn sent(&mut self, bytes: u64) {
-        self.0 = self.0.map(|left| left.saturating_sub(bytes));
-    }
-
-    /// Whether all of it is sent. Never, where only the body's end says that.
-    pub(super) fn is_zero(&self) -> bool {
-        self.0 == Some(0)
+    /// The connection has so many bytes more.
+    pub(super) const fn handed_over(&mut self, bytes: u64) {
+        if let Self::Bytes(left) = self {
+            *left = left.saturating_sub(bytes);
+        }
     }
 }
 
@@ -44,29 +55,34 @@ mod tests {
         if let Some(length) = length {
             headers.insert(CONTENT_LENGTH, HeaderValue::from_static(length));
         }
-        Outstanding::new(method, StatusCode::from_u16(status).unwrap(), &headers)
+        let status = StatusCode::from_u16(status).unwrap();
+        Outstanding::new(Version::HTTP_11, method, status, &headers)
     }
 
     #[test]
-    fn what_is_announced_is_sent_after_so_many_bytes() {
+    fn what_is_announced_is_asked_for() {
         let mut outstanding = outstanding(&Method::GET, 200, Some("5"));
-        outstanding.sent(3);
-        assert!(!outstanding.is_zero());
-        outstanding.sent(2);
-        assert!(outstanding.is_zero());
+        outstanding.handed_over(3);
+        assert_eq!(outstanding, Outstanding::Bytes(2));
+        outstanding.handed_over(2);
+        assert_eq!(outstanding, Outstanding::Bytes(0));
     }
 
     #[test]
-    fn nothing_is_sent_where_there_is_no_body() {
-        for (method, status, is_zero) in [
-            (Method::HEAD, 200, true),
-            (Method::GET, 204, true),
-            (Method::GET, 304, true),
-            (Method::GET, 200, false),
-        ] {
+    fn nothing_is_asked_for_where_there_is_no_body() {
+        for (method, status) in [(Method::HEAD, 200), (Method::GET, 204), (Method::GET, 304)] {
             let outstanding = outstanding(&method, status, Some("5"));
-            assert_eq!(outstanding.is_zero(), is_zero, "{method} {status}");
+            assert_eq!(outstanding, Outstanding::NoBody, "{method} {status}");
         }
-        assert!(!outstanding(&Method::GET, 200, None).is_zero());
+    }
+
+    #[test]
+    fn else_the_end_is_asked_for() {
+        let unknown = outstanding(&Method::GET, 200, None);
+        assert_eq!(unknown, Outstanding::Unknown);
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_LENGTH, HeaderValue::from_static("5"));
+        let over_http_2 = Outstanding::new(Version::HTTP_2, &Method::GET, StatusCode::OK, &headers);
+        assert_eq!(over_http_2, Outstanding::Unknown);
     }
 }

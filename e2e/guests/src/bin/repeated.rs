@@ -113,22 +113,27 @@ fn begin_with(out: ResponseOutparam, headers: Fields) -> OutgoingBody {
 }
 
 fn say(out: ResponseOutparam, text: &str) {
-    finish(begin(out), text);
-}
-
-/// The same, and says before how long it is.
-fn say_announced(out: ResponseOutparam, text: &str) {
-    let headers = Fields::new();
-    let length = text.len().to_string();
-    let _ = headers.append("content-length", length.as_bytes());
-    finish(begin_with(out, headers), text);
-}
-
-fn finish(body: OutgoingBody, text: &str) {
+    let body = begin(out);
     let stream = body.write().expect("the first of the body");
     let _ = stream.blocking_write_and_flush(text.as_bytes());
     drop(stream);
     let _ = OutgoingBody::finish(body, None);
+}
+
+/// The same, and says before how long it is. Insists on ending its answer by itself.
+fn say_announced(out: ResponseOutparam, text: &str) {
+    let headers = Fields::new();
+    let length = text.len().to_string();
+    let _ = headers.append("content-length", length.as_bytes());
+    let body = begin_with(out, headers);
+    let stream = body.write().expect("the first of the body");
+    stream.subscribe().block();
+    let room = stream.check_write().expect("it is open");
+    assert!(room >= text.len() as u64);
+    stream.write(text.as_bytes()).expect("there is room");
+    stream.blocking_flush().expect("it is open still");
+    drop(stream);
+    OutgoingBody::finish(body, None).expect("all is written");
 }
 
 /// Begins an answer and never ends it.
