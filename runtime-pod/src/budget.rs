@@ -68,6 +68,28 @@ impl Budget {
         })
     }
 
+    /// Gives `bytes` away to a function, as far as its `share` admits that, and counts them in its
+    /// `account` with what they grow by.
+    #[must_use]
+    pub fn reserve_for(
+        self: &Arc<Self>,
+        account: &Arc<Account>,
+        share: Share,
+        bytes: u64,
+    ) -> Option<Reservation> {
+        let owner = Owner {
+            account: Arc::clone(account),
+            share,
+        };
+        if !self.is_for(&owner, 0, bytes) {
+            return None;
+        }
+        let mut reservation = self.reserve(bytes)?;
+        owner.account.add(bytes);
+        reservation.owner = Some(owner);
+        Some(reservation)
+    }
+
     /// Gives away what there is: at most `most` bytes, and nothing where there are fewer than
     /// `least`.
     #[must_use]
@@ -106,6 +128,20 @@ impl Budget {
             }
         }
         true
+    }
+
+    /// Whether `owner` may have so much `more` for a request that has `own` of what it holds. A request
+    /// that is its only one may have what there is.
+    fn is_for(&self, owner: &Owner, own: u64, more: u64) -> bool {
+        loop {
+            let held = owner.account.bytes();
+            if held <= own || owner.share.allows(held, more, self.free_bytes()) {
+                return true;
+            }
+            if !self.is_relieved() {
+                return false;
+            }
+        }
     }
 
     /// Whether somebody has let memory go.
@@ -191,17 +227,6 @@ struct Owner {
 }
 
 impl Reservation {
-    /// Counts it in a function's `account` as well, with what it grows by: as far as its `share` admits.
-    #[must_use]
-    pub fn counted_in(mut self, account: &Arc<Account>, share: Share) -> Self {
-        account.add(self.bytes);
-        self.owner = Some(Owner {
-            account: Arc::clone(account),
-            share,
-        });
-        self
-    }
-
     /// Its size.
     #[must_use]
     pub const fn bytes(&self) -> u64 {
@@ -212,7 +237,11 @@ impl Reservation {
     /// there is belongs to other functions.
     pub fn grow_to(&mut self, bytes: u64) -> bool {
         let more = bytes.saturating_sub(self.bytes);
-        let granted = more == 0 || self.is_for_owner(more) && self.budget.take(more);
+        let is_for_owner = || {
+            let owner = self.owner.as_ref();
+            owner.is_none_or(|owner| self.budget.is_for(owner, self.bytes, more))
+        };
+        let granted = more == 0 || is_for_owner() && self.budget.take(more);
         if granted {
             self.bytes += more;
             if let Some(owner) = &self.owner {
@@ -221,22 +250,6 @@ impl Reservation {
             }
         }
         granted
-    }
-
-    /// Whether its owner may have so much more. One that holds nothing else may have what there is.
-    fn is_for_owner(&self, more: u64) -> bool {
-        let Some(Owner { account, share }) = &self.owner else {
-            return true;
-        };
-        loop {
-            let held = account.bytes();
-            if held <= self.bytes || share.allows(held, more, self.budget.free_bytes()) {
-                return true;
-            }
-            if !self.budget.is_relieved() {
-                return false;
-            }
-        }
     }
 }
 
@@ -271,12 +284,7 @@ mod tests {
     fn an_account_holds_what_its_reservations_do() {
         let budget = Budget::new(100);
         let account = Arc::default();
-        let counted = |bytes| {
-            budget
-                .reserve(bytes)
-                .unwrap()
-                .counted_in(&account, Share::All)
-        };
+        let counted = |bytes| budget.reserve_for(&account, Share::All, bytes).unwrap();
         let mut first = counted(10);
         let second = counted(20);
         let _other = budget.reserve(30).unwrap();
@@ -293,10 +301,7 @@ mod tests {
     fn who_grows_leaves_some_to_others_unless_it_is_alone() {
         let budget = Budget::new(900);
         let account = Arc::default();
-        let counted = || {
-            let reservation = budget.reserve(100).unwrap();
-            reservation.counted_in(&account, Share::Some)
-        };
+        let counted = || budget.reserve_for(&account, Share::Some, 100).unwrap();
         let mut alone = counted();
         assert!(alone.grow_to(850));
         drop(alone);

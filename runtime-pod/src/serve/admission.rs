@@ -15,7 +15,7 @@ use super::{
     shared::Seat,
 };
 use crate::{
-    budget::{Budget, Relief},
+    budget::Budget,
     code::Lost,
     engine::{Module, Slot, Slots},
     function::{Function, InFlight, Reuse, Version},
@@ -158,17 +158,10 @@ impl Admission {
         // Nobody waits for what may never be free: such a guest is told when it asks for it.
         let initial = module.initial_bytes().min(self.budget.limit_bytes() / 2);
         let expected = (function.expected_bytes().max(initial)).min(version.limits().memory_bytes);
-        let held = function.memory().bytes();
-        while !(self.share).allows(held, expected, self.budget.free_bytes()) {
-            if !pools.let_go() {
-                return Err(self.refuse_full());
-            }
-        }
         let reservation = self
             .budget
-            .reserve(expected)
-            .ok_or_else(|| self.refuse_full())?
-            .counted_in(function.memory(), self.share);
+            .reserve_for(function.memory(), self.share, expected)
+            .ok_or_else(|| self.refuse_full())?;
         Ok(Room { reservation, slot })
     }
 
