@@ -6,7 +6,10 @@
 mod support;
 
 use std::{
+    fs::Permissions,
     net::SocketAddr,
+    os::unix::fs::PermissionsExt,
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -14,11 +17,13 @@ use std::{
 use bytes::Bytes;
 use futures::future::join_all;
 use serde_json::json;
-use support::{Plan, World, client, foreign, functions_or, registry::Shelf};
+use support::{Plan, World, client, compiler, foreign, functions_or, registry::Shelf};
 use wasmfn_runtime::{compile::Program, metrics::LoadedFrom};
 
 /// Functions, each with a module of its own, unless `WASMFN_FUNCTIONS` says how many.
 const FUNCTIONS: usize = 100;
+/// Between two requests of a client: a hundred of them must not be what keeps the pod busy.
+const PAUSE: Duration = Duration::from_millis(50);
 /// Time for an answer; what takes longer fails.
 const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -34,6 +39,22 @@ fn variant(component: &[u8], name: &str) -> Bytes {
     [component, &section].concat().into()
 }
 
+/// A compiler that does its work once: the functions' modules differ in what no code is made of.
+fn compiler_that_remembers(folder: &Path) -> Program {
+    let Program::Path(compiler) = compiler() else {
+        unreachable!("tests compile in a child")
+    };
+    let (script, code) = (folder.join("compiler"), folder.join("compiled"));
+    let text = format!(
+        "#!/bin/sh\ncode={}\nif [ -e $code ]; then cat >/dev/null; else {} \"$@\" >$code; fi\nexec cat $code\n",
+        code.display(),
+        compiler.display(),
+    );
+    std::fs::write(&script, text).unwrap();
+    std::fs::set_permissions(&script, Permissions::from_mode(0o755)).unwrap();
+    Program::Path(script)
+}
+
 /// Asks until the function answers, and says when it did.
 async fn answered(address: SocketAddr, name: &str) -> Instant {
     let deadline = Instant::now() + PATIENCE;
@@ -45,13 +66,17 @@ async fn answered(address: SocketAddr, name: &str) -> Instant {
         }
         assert_eq!(answer.header("wasmfn-refused"), "Loading", "{answer:?}");
         assert!(Instant::now() < deadline, "{name} never answers");
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        tokio::time::sleep(PAUSE).await;
     }
 }
 
 /// An old pod that serves all of them.
-async fn old_pod(component: &[u8], names: &[String]) -> World {
-    let mut old = World::with(Plan::default(), Arc::new(Shelf::default())).await;
+async fn old_pod(component: &[u8], names: &[String], compiler: Program) -> World {
+    let plan = Plan {
+        compiler,
+        ..Plan::default()
+    };
+    let mut old = World::with(plan, Arc::new(Shelf::default())).await;
     for (number, name) in names.iter().enumerate() {
         let image = format!("r/{name}:1");
         old.registry.push(&image, variant(component, name));
@@ -67,13 +92,15 @@ async fn a_pod_beside_another_serves_javascript_without_compiling() {
     let folder = tempfile::tempdir().unwrap();
     let component = foreign::javascript(folder.path()).expect("componentize-js is on the path");
     let (component, names) = (std::fs::read(component).unwrap(), names());
-    let mut old = old_pod(&component, &names).await;
+    let mut old = old_pod(&component, &names, compiler_that_remembers(folder.path())).await;
     let sizes = old.code_files();
     let code_bytes: u64 = sizes
         .iter()
         .map(|file| file.metadata().unwrap().len())
         .sum();
     old.registry.away(true);
+    // The old pod has been there for long: the disk is not busy with what it wrote.
+    rustix::fs::sync();
     let plan = Plan {
         siblings: Some(vec![old.module_port().await]),
         compiler: Program::Path("/nowhere/compiler".into()),

@@ -27,6 +27,12 @@ pub(super) fn settings(combination: Combination) -> Config {
     config.async_stack_size(FULL_STACK_BYTES);
     config.cranelift_opt_level(OptLevel::Speed);
     config.wasm_backtrace_max_frames(NonZeroUsize::new(BACKTRACE_FRAMES));
+    // A sixth of the code of a `JavaScript` guest, which nothing asks for that runs it: where in the
+    // module an instruction comes from, names for debuggers, tables for the system's unwinder. Those
+    // tables would also be told to the system each time that code is mapped.
+    config.generate_address_map(false);
+    config.debug_symbols(false);
+    config.native_unwind_info(false);
     // What no HTTP guest needs and toolchains do not emit. Threads, garbage collection and stack
     // switching are not even compiled into this binary.
     config.wasm_memory64(false);

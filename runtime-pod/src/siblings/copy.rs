@@ -1,15 +1,17 @@
 //! Copies compiled code from a sibling. Whether it is what it should be, the seal under it says.
 
-use std::{fs::File, io, time::Duration};
+use std::{
+    fs::File,
+    io::{self, Seek, Write},
+    time::Duration,
+};
 
+use bytes::Bytes;
 use futures::{StreamExt, stream::FuturesUnordered};
 use http::StatusCode;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use tokio::{
-    io::{AsyncSeekExt, AsyncWriteExt},
-    time::timeout,
-};
+use tokio::{sync::mpsc, task::spawn_blocking, time::timeout};
 
 use super::{
     STAGE_HEADER, Siblings,
@@ -25,6 +27,9 @@ const MAX_ASKED: usize = 16;
 const MAX_BYTES: u64 = 1 << 30;
 /// How long the code may take.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Pieces that have come and wait to be written: no more than keeps the writer busy.
+const WAITING: usize = 2;
 
 /// What asking for code came to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -50,19 +55,16 @@ impl Siblings {
             .take(MAX_ASKED)
             .map(|address| head(address, &token, &path))
             .collect();
-        let mut file = tokio::fs::File::from_std(file);
         let mut result = Copied::Nobody;
         while let Some(head) = heads.next().await {
             let Some(head) = head else { continue };
             if head.answer.status() == StatusCode::OK {
                 let sibling = head.other;
-                let body = receive(head.answer.into_body(), &mut file);
-                match timeout(BODY_TIMEOUT, body).await {
-                    Ok(Ok(())) => return Copied::Sent,
-                    Ok(Err(error)) => {
+                match receive(head.answer.into_body(), &file).await {
+                    Ok(()) => return Copied::Sent,
+                    Err(error) => {
                         tracing::warn!(%sibling, %key, %error, "a sibling's code broke off");
                     }
-                    Err(_) => tracing::warn!(%sibling, %key, "a sibling's code took too long"),
                 }
             } else if stage(&head).is_some_and(|stage| waits(head.own, head.other, stage)) {
                 result = Copied::Soon;
@@ -80,20 +82,40 @@ fn stage(head: &Head) -> Option<Stage> {
     Stage::parse(head.answer.headers().get(STAGE_HEADER)?.to_str().ok()?)
 }
 
-async fn receive(mut body: Incoming, file: &mut tokio::fs::File) -> io::Result<()> {
-    // A sibling before this one may have broken off.
-    file.set_len(0).await?;
-    file.rewind().await?;
+/// Takes what comes while another thread writes what has come. Nobody writes any more when it returns.
+async fn receive(body: Incoming, file: &File) -> io::Result<()> {
+    let (pieces, waiting) = mpsc::channel(WAITING);
+    let file = file.try_clone()?;
+    let writing = spawn_blocking(move || write(file, waiting));
+    let passed_on = timeout(BODY_TIMEOUT, pass_on(body, pieces)).await;
+    writing.await.map_err(io::Error::other)??;
+    passed_on.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+async fn pass_on(mut body: Incoming, pieces: mpsc::Sender<Bytes>) -> io::Result<()> {
     let mut bytes = 0;
     while let Some(frame) = body.frame().await {
-        let Ok(data) = frame.map_err(io::Error::other)?.into_data() else {
+        let Ok(piece) = frame.map_err(io::Error::other)?.into_data() else {
             continue;
         };
-        bytes += data.len() as u64;
+        bytes += piece.len() as u64;
         if bytes > MAX_BYTES {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
-        file.write_all(&data).await?;
+        // A writer that has failed says why.
+        if pieces.send(piece).await.is_err() {
+            break;
+        }
     }
-    file.flush().await
+    Ok(())
+}
+
+fn write(mut file: File, mut waiting: mpsc::Receiver<Bytes>) -> io::Result<()> {
+    // A sibling before this one may have broken off.
+    file.set_len(0)?;
+    file.rewind()?;
+    while let Some(piece) = waiting.blocking_recv() {
+        file.write_all(&piece)?;
+    }
+    Ok(())
 }

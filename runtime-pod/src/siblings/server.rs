@@ -2,13 +2,14 @@
 
 use std::{
     fs::File,
+    io::{self, Read},
     sync::{Arc, Mutex, PoisonError},
     time::Instant,
 };
 
 use axum::{
     Router,
-    body::Body,
+    body::{Body, Bytes},
     extract::{Path, Request, State},
     http::{
         StatusCode,
@@ -18,8 +19,8 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use futures::StreamExt;
-use tokio_util::io::ReaderStream;
+use futures::{Stream, stream};
+use tokio::task::spawn_blocking;
 use wasmfn_crds::token::Purpose;
 
 use super::{Claims, SIGNATURE_HEADER, STAGE_HEADER, signature};
@@ -29,8 +30,8 @@ use crate::{
     tokens::Tokens,
 };
 
-/// What is read of a file at once, in bytes.
-const CHUNK_BYTES: usize = 128 << 10;
+/// What is read of a file at once, in bytes: as much as a client reads at once.
+const CHUNK_BYTES: usize = 400 << 10;
 
 /// What the port offers.
 #[derive(Clone)]
@@ -100,7 +101,7 @@ async fn code(State(offer): State<Offer>, Path(key): Path<String>) -> Response {
     // Before the look for the file: what is claimed now may be stored a moment later.
     let stage = offer.claims.stage(&key);
     let code = Arc::clone(&offer.code);
-    let file = tokio::task::spawn_blocking(move || code.store().raw(&key)).await;
+    let file = spawn_blocking(move || code.store().raw(&key)).await;
     match (file.ok().flatten(), stage) {
         (Some(file), _) => send(file, offer.asked),
         (None, Some(stage)) => {
@@ -114,8 +115,22 @@ fn send(file: File, asked: Arc<Asked>) -> Response {
     let Ok(length) = file.metadata().map(|metadata| metadata.len()) else {
         return StatusCode::NOT_FOUND.into_response();
     };
-    let chunks = ReaderStream::with_capacity(tokio::fs::File::from_std(file), CHUNK_BYTES);
-    let chunks = chunks.inspect(move |_| asked.note());
     let headers = [(CONTENT_LENGTH, length.to_string())];
-    (headers, Body::from_stream(chunks)).into_response()
+    (headers, Body::from_stream(chunks(file, asked))).into_response()
+}
+
+/// The file from its beginning. Each chunk is asked for once the one before is on its way.
+fn chunks(file: File, asked: Arc<Asked>) -> impl Stream<Item = io::Result<Bytes>> {
+    stream::try_unfold(file, move |file| {
+        asked.note();
+        async move {
+            let read = spawn_blocking(move || {
+                let mut chunk = Vec::with_capacity(CHUNK_BYTES);
+                (&file).take(CHUNK_BYTES as u64).read_to_end(&mut chunk)?;
+                io::Result::Ok((Bytes::from(chunk), file))
+            });
+            let (chunk, file) = read.await.map_err(io::Error::other)??;
+            Ok((!chunk.is_empty()).then_some((chunk, file)))
+        }
+    })
 }
