@@ -19,7 +19,10 @@ use wasmtime_wasi_http::{
     p3::{self, bindings::Service},
 };
 
-use crate::{sandbox::Sandbox, serve::AnswerBody};
+use crate::{
+    sandbox::Sandbox,
+    serve::{AnswerBody, gather},
+};
 
 /// The guest answered with an error of `wasi:http` instead of a response.
 #[derive(Debug, thiserror::Error)]
@@ -56,12 +59,12 @@ pub(crate) async fn handle(
             let answer = answer(service, accessor, request).await?;
             let over = match lifetime {
                 Lifetime::OneRequest => {
-                    begin(answer);
+                    begin(gather(answer).await);
                     None
                 }
                 Lifetime::Longer => {
                     let (answer, over) = guarded(answer);
-                    begin(answer);
+                    begin(gather(answer).await);
                     Some(over)
                 }
             };
@@ -86,7 +89,7 @@ pub(crate) async fn join(
     begin: impl FnOnce(Response<AnswerBody>) + Send,
 ) -> Result<()> {
     let (answer, over) = guarded(answer(service, accessor, request).await?);
-    begin(answer);
+    begin(gather(answer).await);
     over.await;
     Ok(())
 }

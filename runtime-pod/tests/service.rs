@@ -42,6 +42,15 @@ async fn a_service_answers_in_a_fresh_instance_each_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_there_at_once_comes_in_one_piece() {
+    let world = world(json!({})).await;
+    for _ in 0..16 {
+        let piece = client::first_read(world.address, "hello", "/").await;
+        assert!(piece.ends_with("Hello, 0.3!\r\n0\r\n\r\n"), "{piece}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn bodies_are_streamed_both_ways() {
     let world = world(json!({})).await;
     let (sender, receiver) = tokio::sync::mpsc::channel(1);

@@ -261,6 +261,17 @@ async fn work_after_the_last_answer_counts_as_its_request_and_ends_with_its_time
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn answers_that_are_there_at_once_come_in_one_piece_each() {
+    let world = world(json!({"maxConcurrent": 8}), json!({})).await;
+    for _ in 0..4 {
+        let reads = (0..8).map(|_| client::first_read(world.address, "hello", "/"));
+        for piece in join_all(reads).await {
+            assert!(piece.ends_with("Hello, 0.3!\r\n0\r\n\r\n"), "{piece}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn bodies_of_all_are_streamed() {
     let world = world(json!({"maxConcurrent": 8}), json!({})).await;
     let echo = async |letter: u8| {

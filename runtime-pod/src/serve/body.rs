@@ -8,15 +8,15 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::{BodyExt, Empty};
+use http_body_util::BodyExt;
 use tokio::{runtime::Handle, time::Sleep};
 use wasmfn_crds::answer::AnswerReason;
 use wasmtime_wasi_http::Error;
 
 use super::{
     admission::Permit,
-    answer::AnswerBody,
     ending::{Failure, Fate},
+    gathered::Gathered,
     guest::Guest,
     headers,
     length::Outstanding,
@@ -133,7 +133,7 @@ fn without_own(mut frame: Frame<Bytes>) -> Frame<Bytes> {
 pub(super) struct GuestBody {
     // First: where the client has left, the guest knows that before its answer is let go.
     pub(super) guest: Guest,
-    pub(super) inner: AnswerBody,
+    pub(super) inner: Gathered,
     pub(super) left_bytes: u64,
     pub(super) limit_bytes: u64,
     /// None, where the guest has ended: nothing more is waited for.
@@ -178,10 +178,11 @@ impl GuestBody {
         if self.guest.has_ended() {
             return;
         }
-        let nothing = Empty::new().map_err(|never| match never {}).boxed_unsync();
-        let mut inner = std::mem::replace(&mut self.inner, nothing);
+        let Some(mut rest) = self.inner.take_rest() else {
+            return;
+        };
         if let Ok(runtime) = Handle::try_current() {
-            runtime.spawn(async move { while let Some(Ok(_)) = inner.frame().await {} });
+            runtime.spawn(async move { while let Some(Ok(_)) = rest.frame().await {} });
         }
     }
 }

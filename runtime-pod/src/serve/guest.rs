@@ -6,7 +6,7 @@ use std::{
     panic::AssertUnwindSafe,
     pin::Pin,
     sync::{Arc, atomic::AtomicU32},
-    task::Poll,
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -16,10 +16,14 @@ use tokio::{sync::oneshot, task::JoinHandle, time::Instant};
 use wasmtime_wasi_http::p2::{bindings::http::types::ErrorCode, body::HyperOutgoingBody};
 
 use super::{
-    admission::Admitted, answer::AnswerBody, ending::Fate, meter::group_of, reuse::Pools, run::run,
-    weighed::weighed, worker::Worker,
+    admission::Admitted, answer::AnswerBody, ending::Fate, gathered::Gathered, meter::group_of,
+    reuse::Pools, run::run, weighed::weighed, worker::Worker,
 };
 use crate::{function::Function, sandbox::Outbound};
+
+/// How often a guest that has begun its answer is asked to go on before that is sent: once for the rest of
+/// its body, once for its own end.
+const LAPS: u32 = 2;
 
 /// What a guest says through its `response-outparam`.
 pub(super) type Said = Result<Response<HyperOutgoingBody>, ErrorCode>;
@@ -86,11 +90,7 @@ impl Guest {
     /// stands in the job's fate.
     pub(super) async fn answer(&mut self) -> Option<Said> {
         poll_fn(|context| {
-            if let Progress::Inline(run) = &mut self.progress
-                && run.as_mut().poll(context).is_ready()
-            {
-                self.progress = Progress::Ended;
-            }
+            self.run(context);
             // The guest answers while it runs, which is above: nobody has to be woken.
             match self.answer.try_recv() {
                 Ok(said) => Poll::Ready(Some(said)),
@@ -99,6 +99,31 @@ impl Guest {
             }
         })
         .await
+    }
+
+    /// Takes what of the answer's `body` comes without anybody waiting for it: the guest goes on for a
+    /// moment before its answer is sent.
+    pub(super) async fn gather(&mut self, body: &mut Gathered) {
+        for lap in 0..=LAPS {
+            let is_enough = poll_fn(|context| {
+                if lap > 0 {
+                    self.run(context);
+                }
+                Poll::Ready(body.poll_gather(context).is_ready())
+            });
+            let is_enough = is_enough.await && !body.has_ended();
+            if is_enough || self.has_ended() {
+                break;
+            }
+        }
+    }
+
+    fn run(&mut self, context: &mut Context<'_>) {
+        if let Progress::Inline(run) = &mut self.progress
+            && run.as_mut().poll(context).is_ready()
+        {
+            self.progress = Progress::Ended;
+        }
     }
 
     /// Whether it has ended.

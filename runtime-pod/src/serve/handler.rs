@@ -11,6 +11,7 @@ use std::{
 use http::{
     HeaderMap, HeaderValue, Request, Response, Version,
     header::{CONNECTION, EXPECT, HOST},
+    response,
 };
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -28,7 +29,8 @@ use super::{
     answer::{self, AnswerBody},
     body::{self, GuestBody, RequestBody},
     ending::{Ending, Failure, Fate},
-    guest::{self, Guest, Host, Job},
+    gathered::Gathered,
+    guest::{self, Guest, Host, Job, Said},
     headers,
     length::Outstanding,
     observe::{Observer, Watch},
@@ -293,23 +295,9 @@ impl Handler {
             fate: Arc::clone(&fate),
         });
         let said = guest.answer().await;
-        // Nothing is sent yet, so what ended the guest can be said instead of its answer.
-        if guest.has_ended()
-            && let Some(failure) = fate.failure()
-        {
-            return Err(failure.clone().into());
-        }
-        let answer = match said {
-            Some(Ok(answer)) => for_client(answer, &limits)?,
-            Some(Err(code)) => {
-                let message = format!("the function gave up with `{code:?}`");
-                return Err(Failure::new(AnswerReason::Trapped, message).into());
-            }
-            None => return Err(self.without_answer(&fate)),
-        };
+        let (head, inner) = self.answered(said, &mut guest, &fate, &limits).await?;
         guest.go_on();
-        watch.answers(answer.status());
-        let (head, inner) = answer.into_parts();
+        watch.answers(head.status);
         let body = GuestBody {
             outstanding: Outstanding::new(http, &method, head.status, &head.headers),
             inner,
@@ -323,6 +311,33 @@ impl Handler {
             _permit: permit,
         };
         Ok((Response::from_parts(head, ()), body))
+    }
+
+    /// The answer that a guest has given, with what of its body is there at once.
+    async fn answered(
+        &self,
+        said: Option<Said>,
+        guest: &mut Guest,
+        fate: &Fate,
+        limits: &Limits,
+    ) -> Result<(response::Parts, Gathered), Instead> {
+        let answer = match (said, fate.failure()) {
+            (_, Some(failure)) if guest.has_ended() => return Err(failure.clone().into()),
+            (Some(Ok(answer)), _) => for_client(answer, limits)?,
+            (Some(Err(code)), _) => {
+                let message = format!("the function gave up with `{code:?}`");
+                return Err(Failure::new(AnswerReason::Trapped, message).into());
+            }
+            (None, _) => return Err(self.without_answer(fate)),
+        };
+        let (head, body) = answer.into_parts();
+        let mut body = Gathered::new(body);
+        guest.gather(&mut body).await;
+        // Nothing is sent yet, so what ended the guest can be said instead of its answer.
+        match fate.failure() {
+            Some(failure) if guest.has_ended() => Err(failure.clone().into()),
+            _ => Ok((head, body)),
+        }
     }
 
     /// What is said where the guest ended without an answer.

@@ -6,7 +6,8 @@
 //! (`shared`), on the thread where it came.
 //! The connection's task drives it until it answers (`guest`); beyond its first slice of CPU it waits
 //! for its `turns` there (`meter`).
-//! Bodies are counted as they pass (`body`), and what ends a guest early is written down in one place
+//! What of its answer is there at once is sent in one write (`gathered`). Bodies are counted as they pass
+//! (`body`), and what ends a guest early is written down in one place
 //! (`ending`).
 
 mod account;
@@ -16,6 +17,7 @@ mod body;
 mod component;
 mod debts;
 mod ending;
+mod gathered;
 mod guest;
 mod handler;
 mod headers;
@@ -38,6 +40,7 @@ mod worker;
 
 pub use admission::Admission;
 pub use answer::AnswerBody;
+pub(crate) use gathered::gather;
 pub use guest::Host;
 pub use handler::{Handler, Trust};
 pub use observe::{Observed, Observer};

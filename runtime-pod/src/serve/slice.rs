@@ -28,6 +28,11 @@ pub(super) fn begin() -> Instant {
     now
 }
 
+/// When the guest began that runs on this thread.
+pub(super) fn began_at() -> Option<Instant> {
+    BEGAN_AT.get()
+}
+
 /// The guest has come back. Says whether that is because it was interrupted.
 pub(super) fn end() -> bool {
     BEGAN_AT.set(None);

@@ -10,7 +10,10 @@ use hyper::{
     client::conn::http1,
 };
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use super::TOKEN;
 
@@ -45,6 +48,18 @@ pub fn request(function: &str, path: &str) -> http::request::Builder {
 pub async fn get(address: SocketAddr, function: &str, path: &str) -> Answer {
     let request = request(function, path).body(Full::<Bytes>::default());
     read(send(address, request.unwrap()).await).await
+}
+
+/// What the first read of an answer's connection gives.
+pub async fn first_read(address: SocketAddr, function: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nhost: hello\r\nwasmfn-token: {TOKEN}\r\nwasmfn-function: {function}\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut bytes = vec![0; 64 << 10];
+    let length = stream.read(&mut bytes).await.unwrap();
+    String::from_utf8_lossy(&bytes[..length]).into_owned()
 }
 
 /// Sends a request on a connection of its own.

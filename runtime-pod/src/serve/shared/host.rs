@@ -9,6 +9,7 @@ use std::{
 use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
 use tokio::{
     sync::mpsc,
+    task::unconstrained,
     time::{Instant, sleep_until},
 };
 use wasmtime::{Result, component::Accessor};
@@ -61,8 +62,9 @@ pub(in crate::serve) fn open(
         Arc::clone(&site.worker),
         group,
     );
-    // Who is there when it panics is told so.
-    let run = AssertUnwindSafe(run).catch_unwind();
+    // Who is there when it panics is told so. It stops for its turns, not where many at once use up what
+    // tokio lets one task do.
+    let run = unconstrained(AssertUnwindSafe(run).catch_unwind());
     site.worker.guests().spawn(run);
     Some(seat)
 }

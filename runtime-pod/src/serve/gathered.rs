@@ -1,0 +1,221 @@
+//! What of an answer's body is there at once: it goes out with the head, in one write.
+
+use std::{
+    collections::VecDeque,
+    future::poll_fn,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http::Response;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
+use wasmtime_wasi_http::Error;
+
+use super::{answer::AnswerBody, slice};
+
+/// With so many bytes in hand no more are waited for: a write is large enough.
+const MOST_BYTES: usize = 64 << 10;
+
+/// Frames in hand at most: empty ones count as well.
+const MOST_FRAMES: usize = 8;
+
+/// The answer of a guest that runs on this thread, with what comes of its body until the guest waits for
+/// something else.
+pub(crate) async fn gather(answer: Response<AnswerBody>) -> Response<AnswerBody> {
+    let (head, body) = answer.into_parts();
+    let mut body = Gathered::new(body);
+    // Which turn of the guest it was, and how much had come, when this had it asked once more.
+    let mut asked = None;
+    poll_fn(|context| {
+        if body.poll_gather(context).is_ready() {
+            return Poll::Ready(());
+        }
+        let (turn, frames) = (slice::began_at(), body.ready.len());
+        match asked {
+            Some((before, _)) if before == turn => Poll::Pending,
+            Some((_, before)) if before == frames => Poll::Ready(()),
+            _ => {
+                asked = Some((turn, frames));
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
+        }
+    })
+    .await;
+    Response::from_parts(head, body.boxed_unsync())
+}
+
+/// A body whose beginning was taken before anybody asked for it.
+pub(super) struct Gathered {
+    /// None, where it has ended.
+    rest: Option<AnswerBody>,
+    ready: VecDeque<Result<Frame<Bytes>, Error>>,
+    ready_bytes: usize,
+    /// What the body says of its length before anything is taken.
+    hint: SizeHint,
+}
+
+impl Gathered {
+    /// Nothing of `body` yet.
+    pub(super) fn new(body: AnswerBody) -> Self {
+        Self {
+            hint: body.size_hint(),
+            rest: Some(body),
+            ready: VecDeque::new(),
+            ready_bytes: 0,
+        }
+    }
+
+    /// Takes what is there, until it is enough.
+    pub(super) fn poll_gather(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        while self.ready_bytes < MOST_BYTES && self.ready.len() < MOST_FRAMES {
+            let Some(rest) = &mut self.rest else { break };
+            match ready!(Pin::new(rest).poll_frame(context)) {
+                Some(Ok(frame)) => {
+                    self.ready_bytes += frame.data_ref().map_or(0, Bytes::len);
+                    self.ready.push_back(Ok(frame));
+                }
+                Some(Err(error)) => {
+                    self.ready.push_back(Err(error));
+                    self.rest = None;
+                }
+                // Let go at once: its guest may wait for that.
+                None => self.rest = None,
+            }
+        }
+        Poll::Ready(())
+    }
+
+    /// Whether all of it is in hand, or has been handed over.
+    pub(super) const fn has_ended(&self) -> bool {
+        self.rest.is_none()
+    }
+
+    /// What is not in hand, if anything is left.
+    pub(super) fn take_rest(&mut self) -> Option<AnswerBody> {
+        self.rest.take()
+    }
+}
+
+impl Body for Gathered {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        self.hint = SizeHint::default();
+        if let Some(frame) = self.ready.pop_front() {
+            return Poll::Ready(Some(frame));
+        }
+        match &mut self.rest {
+            Some(rest) => Pin::new(rest).poll_frame(context),
+            None => Poll::Ready(None),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.hint
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::{FutureExt, stream};
+    use http_body_util::{Full, StreamBody};
+
+    use super::*;
+
+    fn gathered(frames: Vec<Result<Frame<Bytes>, Error>>, ends: bool) -> Gathered {
+        let frames = stream::iter(frames);
+        let body = if ends {
+            StreamBody::new(frames).boxed_unsync()
+        } else {
+            use futures::StreamExt;
+            StreamBody::new(frames.chain(stream::pending())).boxed_unsync()
+        };
+        Gathered::new(body)
+    }
+
+    fn data(bytes: usize) -> Result<Frame<Bytes>, Error> {
+        Ok(Frame::data(vec![7; bytes].into()))
+    }
+
+    fn gather(body: &mut Gathered) -> bool {
+        poll_fn(|context| body.poll_gather(context))
+            .now_or_never()
+            .is_some()
+    }
+
+    /// Lengths of the frames that come at once.
+    fn lengths(body: &mut Gathered) -> Vec<usize> {
+        let mut lengths = Vec::new();
+        while let Some(Some(Ok(frame))) = body.frame().now_or_never() {
+            lengths.push(frame.into_data().unwrap().len());
+        }
+        lengths
+    }
+
+    #[test]
+    fn what_is_there_is_taken_with_its_end() {
+        let mut body = gathered(vec![data(1), data(2)], true);
+        assert!(gather(&mut body));
+        assert!(body.has_ended());
+        assert_eq!(lengths(&mut body), [1, 2]);
+        assert!(body.frame().now_or_never().unwrap().is_none());
+    }
+
+    #[test]
+    fn what_is_yet_to_come_is_not_waited_for() {
+        let mut body = gathered(vec![data(1)], false);
+        assert!(!gather(&mut body));
+        assert!(!body.has_ended());
+        assert_eq!(lengths(&mut body), [1]);
+        assert!(body.frame().now_or_never().is_none());
+    }
+
+    #[test]
+    fn no_more_is_taken_than_a_write_is_worth() {
+        let large = || vec![data(MOST_BYTES), data(1)];
+        let many = || (0..=MOST_FRAMES).map(|_| data(0)).collect();
+        for frames in [large(), many()] {
+            let expected: Vec<usize> = frames
+                .iter()
+                .map(|frame| frame.as_ref().unwrap().data_ref().unwrap().len())
+                .collect();
+            let mut body = gathered(frames, true);
+            assert!(gather(&mut body));
+            assert!(!body.has_ended());
+            assert_eq!(lengths(&mut body), expected);
+        }
+    }
+
+    #[test]
+    fn an_error_comes_after_what_was_before_it() {
+        let mut body = gathered(vec![data(1), Err(Error::ConnectionTerminated)], true);
+        assert!(gather(&mut body));
+        assert_eq!(lengths(&mut body), [1]);
+        let mut body = gathered(vec![Err(Error::ConnectionTerminated)], true);
+        assert!(gather(&mut body));
+        assert!(body.frame().now_or_never().unwrap().unwrap().is_err());
+        assert!(body.frame().now_or_never().unwrap().is_none());
+    }
+
+    #[test]
+    fn a_length_is_said_before_anything_is_handed_over() {
+        let full = Full::new(Bytes::from_static(b"body")).map_err(|never| match never {});
+        let mut body = Gathered::new(full.boxed_unsync());
+        assert!(gather(&mut body));
+        assert_eq!(body.size_hint().exact(), Some(4));
+        let mut unknown = gathered(vec![data(4)], true);
+        assert!(gather(&mut unknown));
+        assert_eq!(
+            unknown.size_hint().exact(),
+            None,
+            "its end has to be asked for"
+        );
+    }
+}
