@@ -26,22 +26,22 @@ const MOST_FRAMES: usize = 8;
 pub(crate) async fn gather(answer: Response<AnswerBody>) -> Response<AnswerBody> {
     let (head, body) = answer.into_parts();
     let mut body = Gathered::new(body);
-    // Which turn of the guest it was, and how much had come, when this had it asked once more.
-    let mut asked = None;
+    // The guest's turn, and how much had come by its beginning.
+    let mut last = None;
     poll_fn(|context| {
         if body.poll_gather(context).is_ready() {
             return Poll::Ready(());
         }
-        let (turn, frames) = (slice::began_at(), body.ready.len());
-        match asked {
-            Some((before, _)) if before == turn => Poll::Pending,
-            Some((_, before)) if before == frames => Poll::Ready(()),
-            _ => {
-                asked = Some((turn, frames));
-                context.waker().wake_by_ref();
-                Poll::Pending
-            }
+        let (turn, frames) = (slice::turns(), body.ready.len());
+        match last {
+            Some((before, _)) if before == turn => {}
+            Some((_, before)) if before == frames => return Poll::Ready(()),
+            _ => last = Some((turn, frames)),
         }
+        // Whatever the guest waits for, this is asked again in its next turn. Each time, since it may be
+        // asked several times in one turn.
+        context.waker().wake_by_ref();
+        Poll::Pending
     })
     .await;
     Response::from_parts(head, body.boxed_unsync())
