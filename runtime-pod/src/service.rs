@@ -21,7 +21,7 @@ use wasmtime_wasi_http::{
 
 use crate::{
     sandbox::Sandbox,
-    serve::{AnswerBody, gather},
+    serve::{AnswerBody, gather, gather_among_others},
 };
 
 /// The guest answered with an error of `wasi:http` instead of a response.
@@ -89,7 +89,7 @@ pub(crate) async fn join(
     begin: impl FnOnce(Response<AnswerBody>) + Send,
 ) -> Result<()> {
     let (answer, over) = guarded(answer(service, accessor, request).await?);
-    begin(gather(answer).await);
+    begin(gather_among_others(answer).await);
     over.await;
     Ok(())
 }

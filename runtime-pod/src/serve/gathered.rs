@@ -5,12 +5,14 @@ use std::{
     future::poll_fn,
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use http::Response;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
+use tokio::time::timeout;
 use wasmtime_wasi_http::Error;
 
 use super::{answer::AnswerBody, slice};
@@ -18,32 +20,44 @@ use super::{answer::AnswerBody, slice};
 /// With so many bytes in hand no more are waited for: a write is large enough.
 const MOST_BYTES: usize = 64 << 10;
 
+/// How long an answer is held whose instance works for others as well: about what sixteen small ones take
+/// together.
+const MOMENT: Duration = Duration::from_millis(5);
+
 /// Frames in hand at most: empty ones count as well.
 const MOST_FRAMES: usize = 8;
 
-/// The answer of a guest that runs on this thread, with what comes of its body until the guest waits for
-/// something else.
+/// The answer of a guest that runs on this thread, with what comes of its body until the guest has had a
+/// turn in which nothing came.
 pub(crate) async fn gather(answer: Response<AnswerBody>) -> Response<AnswerBody> {
     let (head, body) = answer.into_parts();
     let mut body = Gathered::new(body);
-    // The guest's turn, and how much had come by its beginning.
-    let mut last = None;
+    let (mut turn, mut frames) = (slice::turns(), 0);
     poll_fn(|context| {
         if body.poll_gather(context).is_ready() {
             return Poll::Ready(());
         }
-        let (turn, frames) = (slice::turns(), body.ready.len());
-        match last {
-            Some((before, _)) if before == turn => {}
-            Some((_, before)) if before == frames => return Poll::Ready(()),
-            _ => last = Some((turn, frames)),
+        if slice::turns() != turn {
+            if body.ready.len() == frames {
+                return Poll::Ready(());
+            }
+            (turn, frames) = (slice::turns(), body.ready.len());
         }
-        // Whatever the guest waits for, this is asked again in its next turn. Each time, since it may be
-        // asked several times in one turn.
+        // Whatever the guest waits for, this is asked again in its next turn.
         context.waker().wake_by_ref();
         Poll::Pending
     })
     .await;
+    Response::from_parts(head, body.boxed_unsync())
+}
+
+/// The same in an instance that others are in, whose turns are those of all: with what comes within a
+/// [`MOMENT`].
+pub(crate) async fn gather_among_others(answer: Response<AnswerBody>) -> Response<AnswerBody> {
+    let (head, body) = answer.into_parts();
+    let mut body = Gathered::new(body);
+    // Where it is over, the rest comes as it comes.
+    let _ = timeout(MOMENT, poll_fn(|context| body.poll_gather(context))).await;
     Response::from_parts(head, body.boxed_unsync())
 }
 
@@ -175,6 +189,28 @@ mod tests {
         assert!(!body.has_ended());
         assert_eq!(lengths(&mut body), [1]);
         assert!(body.frame().now_or_never().is_none());
+    }
+
+    fn slow() -> Response<AnswerBody> {
+        let body = StreamBody::new(stream::pending::<Result<Frame<Bytes>, Error>>());
+        Response::new(body.boxed_unsync())
+    }
+
+    #[test]
+    fn an_answer_whose_body_is_slow_begins_after_an_idle_turn() {
+        let mut gathering = std::pin::pin!(gather(slow()));
+        let mut asked = || gathering.as_mut().now_or_never().is_some();
+        assert!(!asked());
+        assert!(!asked(), "in the same turn");
+        slice::begin();
+        assert!(asked());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn among_others_it_begins_after_a_moment() {
+        let began_at = tokio::time::Instant::now();
+        gather_among_others(slow()).await;
+        assert!(began_at.elapsed() < 2 * MOMENT);
     }
 
     #[test]
