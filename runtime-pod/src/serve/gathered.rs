@@ -198,7 +198,7 @@ mod tests {
 
     #[test]
     fn an_answer_whose_body_is_slow_begins_after_an_idle_turn() {
-        let mut gathering = std::pin::pin!(gather(slow()));
+        let mut gathering = std::pin::pin!(super::gather(slow()));
         let mut asked = || gathering.as_mut().now_or_never().is_some();
         assert!(!asked());
         assert!(!asked(), "in the same turn");
