@@ -261,18 +261,15 @@ async fn work_after_the_last_answer_counts_as_its_request_and_ends_with_its_time
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn answers_that_are_there_at_once_come_in_one_piece_each() {
+async fn an_answer_that_is_there_at_once_comes_in_one_piece() {
     let world = world(json!({"maxConcurrent": 8}), json!({})).await;
     let mut whole = 0;
-    for _ in 0..4 {
-        let reads = (0..8).map(|_| client::first_read(world.address, "hello", "/"));
-        let pieces = join_all(reads).await.into_iter();
-        whole += pieces
-            .filter(|piece| piece.ends_with("Hello, 0.3!\r\n0\r\n\r\n"))
-            .count();
+    for _ in 0..16 {
+        let piece = client::first_read(world.address, "hello", "/").await;
+        whole += u32::from(piece.ends_with("Hello, 0.3!\r\n0\r\n\r\n"));
     }
     // Some may be interrupted on the way.
-    assert!(whole >= 16, "{whole}");
+    assert!(whole >= 8, "{whole}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
