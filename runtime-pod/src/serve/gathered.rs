@@ -20,12 +20,12 @@ use super::{answer::AnswerBody, slice};
 /// With so many bytes in hand no more are waited for: a write is large enough.
 const MOST_BYTES: usize = 64 << 10;
 
+/// Frames in hand at most: empty ones count as well.
+const MOST_FRAMES: usize = 8;
+
 /// How long an answer is held whose instance works for others as well: about what sixteen small ones take
 /// together.
 const MOMENT: Duration = Duration::from_millis(5);
-
-/// Frames in hand at most: empty ones count as well.
-const MOST_FRAMES: usize = 8;
 
 /// The answer of a guest that runs on this thread, with what comes of its body until the guest has had a
 /// turn in which nothing came.
