@@ -7,28 +7,27 @@ use std::{net::SocketAddr, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
 use bytes::{Buf, Bytes, BytesMut};
+use serde::{Deserialize, Serialize};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    runtime::Builder,
     task::JoinSet,
     time::Instant,
 };
 
-use super::pin;
-
 /// What is asked, of whom, and how.
+#[derive(Debug, Deserialize, Serialize)]
 pub(super) struct Load {
     pub(super) address: SocketAddr,
     /// Sent in turn.
-    pub(super) requests: Vec<Bytes>,
+    pub(super) requests: Vec<Vec<u8>>,
     /// Connections, each with one request at a time.
     pub(super) concurrency: usize,
     pub(super) length: Duration,
 }
 
 /// What came of it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 pub(super) struct Score {
     /// Answers in a second, all of status 200.
     pub(super) per_second: f64,
@@ -37,25 +36,16 @@ pub(super) struct Score {
 }
 
 impl Load {
-    /// Runs it on the load's core; blocks.
-    pub(super) fn run(self) -> Result<Score> {
-        std::thread::spawn(move || {
-            pin::to_load_core()?;
-            let runtime = Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(self.ask())
-        })
-        .join()
-        .map_err(|_| anyhow::anyhow!("the load panicked"))?
-    }
-
-    async fn ask(self) -> Result<Score> {
+    /// Asks for as long as it is to take.
+    pub(super) async fn ask(self) -> Result<Score> {
+        let all: Vec<_> = self.requests.into_iter().map(Bytes::from).collect();
         let begun_at = Instant::now();
         let ends_at = begun_at + self.length;
         let mut connections = JoinSet::new();
         for index in 0..self.concurrency {
             let connection = Connection::open(self.address).await?;
             // Each begins elsewhere in the turn.
-            let mut requests = self.requests.clone();
+            let mut requests = all.clone();
             let start = index * requests.len() / self.concurrency;
             requests.rotate_left(start);
             connections.spawn(connection.ask(requests, ends_at));

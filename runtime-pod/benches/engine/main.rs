@@ -13,6 +13,7 @@ mod first_answer;
 mod foreign;
 mod guests;
 mod load;
+mod load_process;
 mod native;
 mod ours;
 mod pin;
@@ -62,8 +63,16 @@ fn default_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/bench")
 }
 
+fn main() -> Result<()> {
+    if load_process::is_this() {
+        load_process::serve()
+    } else {
+        compare()
+    }
+}
+
 #[tokio::main(flavor = "multi_thread", worker_threads = 1)]
-async fn main() -> Result<()> {
+async fn compare() -> Result<()> {
     // Before tokio's own thread does anything that counts: what it starts inherits this.
     let arguments = Arguments::parse();
     pin::to_server_core()?;
@@ -173,9 +182,11 @@ async fn measure(case: &Case, running: &Running, length: Duration) -> Result<Sco
     };
     let load = Load {
         address: running.address,
-        requests: (0..functions).map(|index| case.request(index)).collect(),
+        requests: (0..functions)
+            .map(|index| case.request(index).into())
+            .collect(),
         concurrency: case.concurrency,
         length,
     };
-    tokio::task::spawn_blocking(move || load.run()).await?
+    tokio::task::spawn_blocking(|| load_process::run(load)).await?
 }

@@ -5,21 +5,24 @@ use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 /// Lets this thread, and what it starts from now on, run on the first core that it may use.
 pub(super) fn to_server_core() -> Result<()> {
-    pin(0)
+    to(*cores()?.first().context("no core")?)
 }
 
 /// Lets this thread, and what it starts from now on, run on the last core of the machine; where
 /// that is the servers' as well, they share it.
 pub(super) fn to_load_core() -> Result<()> {
-    pin(usize::MAX)
+    to(load_core()?)
 }
 
-/// Pins to a core by its place among those that are there, or to the last.
-fn pin(place: usize) -> Result<()> {
-    let cores = cores()?;
-    let core = cores.get(place).or(cores.last()).context("no core")?;
+/// The last core of the machine.
+pub(super) fn load_core() -> Result<usize> {
+    cores()?.last().copied().context("no core")
+}
+
+/// Lets this thread run on this core only.
+pub(super) fn to(core: usize) -> Result<()> {
     let mut set = CpuSet::new();
-    set.set(*core);
+    set.set(core);
     sched_setaffinity(None, &set).context("cannot choose a core")
 }
 
