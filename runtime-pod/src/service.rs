@@ -19,10 +19,7 @@ use wasmtime_wasi_http::{
     p3::{self, bindings::Service},
 };
 
-use crate::{
-    sandbox::Sandbox,
-    serve::{AnswerBody, gather, gather_among_others},
-};
+use crate::{sandbox::Sandbox, serve::AnswerBody};
 
 /// The guest answered with an error of `wasi:http` instead of a response.
 #[derive(Debug, thiserror::Error)]
@@ -59,12 +56,12 @@ pub(crate) async fn handle(
             let answer = answer(service, accessor, request).await?;
             let over = match lifetime {
                 Lifetime::OneRequest => {
-                    begin(gather(answer).await);
+                    begin(answer);
                     None
                 }
                 Lifetime::Longer => {
                     let (answer, over) = guarded(answer);
-                    begin(gather(answer).await);
+                    begin(answer);
                     Some(over)
                 }
             };
@@ -89,7 +86,7 @@ pub(crate) async fn join(
     begin: impl FnOnce(Response<AnswerBody>) + Send,
 ) -> Result<()> {
     let (answer, over) = guarded(answer(service, accessor, request).await?);
-    begin(gather_among_others(answer).await);
+    begin(answer);
     over.await;
     Ok(())
 }

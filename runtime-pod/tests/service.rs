@@ -54,6 +54,14 @@ async fn an_answer_that_is_there_at_once_comes_in_one_piece() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_answer_begins_before_its_guest_has_computed_the_rest() {
+    let world = world(json!({"cpuMillisecondsPerRequest": 500})).await;
+    let answer = world.get("hello", "/spins-midway").await;
+    assert_eq!((answer.status.as_u16(), answer.is_broken), (200, true));
+    assert_eq!(answer.text, "begun");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn bodies_are_streamed_both_ways() {
     let world = world(json!({})).await;
     let (sender, receiver) = tokio::sync::mpsc::channel(1);

@@ -304,6 +304,15 @@ async fn an_answer_begins_before_its_body_does() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_answer_begins_before_its_guest_has_computed_the_rest() {
+    let limits = json!({"cpuMillisecondsPerRequest": 500});
+    let world = world(json!({"maxConcurrent": 8}), limits).await;
+    let answer = world.get("hello", "/spins-midway").await;
+    assert_eq!((answer.status.as_u16(), answer.is_broken), (200, true));
+    assert_eq!(answer.text, "begun");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_new_version_meets_nobody_of_the_old_one() {
     let mut world = world(json!({"maxConcurrent": 8}), json!({})).await;
     let address = world.address;

@@ -26,6 +26,7 @@ pub(crate) async fn answer(path: &str) -> Option<Response> {
         "/half-and-error" => Some(half(None, Err(ErrorCode::InternalError(None)))),
         "/works-on" => Some(works_on()),
         "/spins-on" => Some(spins_on()),
+        "/spins-midway" => Some(spins_midway()),
         _ => None,
     }
 }
@@ -105,4 +106,16 @@ fn spins_on() -> Response {
         }
     });
     crate::text("answered")
+}
+
+/// Computes for ever in the middle of its answer.
+fn spins_midway() -> Response {
+    let (mut writer, body) = wit_stream::new();
+    wit_bindgen::spawn_local(async move {
+        writer.write_all(b"begun".to_vec()).await;
+        loop {
+            core::hint::black_box(());
+        }
+    });
+    crate::respond(Fields::new(), body)
 }

@@ -141,6 +141,8 @@ pub(super) struct GuestBody {
     pub(super) fate: Arc<Fate>,
     pub(super) outstanding: Outstanding,
     pub(super) is_over: bool,
+    /// Said a turn later than it comes: by then what came before it is sent, the head as well.
+    pub(super) broken_off: Option<Error>,
     /// Told of the end.
     pub(super) watch: Option<Watch>,
     pub(super) _permit: Arc<Permit>,
@@ -153,13 +155,11 @@ impl GuestBody {
         self
     }
 
-    fn end(&mut self, error: Option<Error>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    fn break_off<T>(&mut self, error: Error, context: &Context<'_>) -> Poll<T> {
         self.is_over = true;
-        let Some(error) = error else {
-            self.complete();
-            return Poll::Ready(None);
-        };
-        Poll::Ready(Some(Err(error)))
+        self.broken_off = Some(error);
+        context.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn complete(&mut self) {
@@ -212,6 +212,9 @@ impl Body for GuestBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        if let Some(error) = self.broken_off.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
         if self.is_over {
             return Poll::Ready(None);
         }
@@ -221,7 +224,7 @@ impl Body for GuestBody {
                 AnswerReason::Timeout,
                 "the answer was not sent in time",
             ));
-            return self.end(Some(Error::HttpResponseTimeout));
+            return self.break_off(Error::HttpResponseTimeout, context);
         }
         match ready!(Pin::new(&mut self.inner).poll_frame(context)) {
             Some(Ok(frame)) => {
@@ -229,16 +232,22 @@ impl Body for GuestBody {
                 let Some(left) = self.left_bytes.checked_sub(length) else {
                     let limit = self.limit_bytes;
                     self.fate.stop(response_too_large(limit));
-                    return self.end(Some(Error::HttpResponseBodySize(Some(limit))));
+                    return self.break_off(Error::HttpResponseBodySize(Some(limit)), context);
                 };
                 self.left_bytes = left;
                 self.outstanding.handed_over(length);
                 Poll::Ready(Some(Ok(without_own(frame))))
             }
-            Some(Err(error)) => self.end(Some(error)),
+            Some(Err(error)) => self.break_off(error, context),
             // The stream of a guest that was ended closes like that of one that finished it.
-            None if self.fate.failure().is_some() => self.end(Some(Error::HttpResponseIncomplete)),
-            None => self.end(None),
+            None if self.fate.failure().is_some() => {
+                self.break_off(Error::HttpResponseIncomplete, context)
+            }
+            None => {
+                self.is_over = true;
+                self.complete();
+                Poll::Ready(None)
+            }
         }
     }
 

@@ -13,9 +13,10 @@ use http::Response;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use tokio::time::timeout;
+use wasmfn_crds::answer::AnswerReason;
 use wasmtime_wasi_http::Error;
 
-use super::{answer::AnswerBody, slice};
+use super::{answer::AnswerBody, body, ending::Failure};
 
 /// With so many bytes in hand no more are waited for: a write is large enough.
 const MOST_BYTES: usize = 64 << 10;
@@ -23,37 +24,12 @@ const MOST_BYTES: usize = 64 << 10;
 /// Frames in hand at most: empty ones count as well.
 const MOST_FRAMES: usize = 8;
 
-/// How long an answer is held whose instance works for others as well: about what sixteen small ones take
-/// together.
+/// How long an answer is held for its body where that cannot be had by running its guest: about what
+/// sixteen small ones take together in one instance.
 const MOMENT: Duration = Duration::from_millis(5);
 
-/// The answer of a guest that runs on this thread, with what comes of its body until the guest has had a
-/// turn in which nothing came.
-pub(crate) async fn gather(answer: Response<AnswerBody>) -> Response<AnswerBody> {
-    let (head, body) = answer.into_parts();
-    let mut body = Gathered::new(body);
-    let (mut turn, mut frames) = (slice::turns(), 0);
-    poll_fn(|context| {
-        if body.poll_gather(context).is_ready() {
-            return Poll::Ready(());
-        }
-        if slice::turns() != turn {
-            if body.ready.len() == frames {
-                return Poll::Ready(());
-            }
-            (turn, frames) = (slice::turns(), body.ready.len());
-        }
-        // Whatever the guest waits for, this is asked again in its next turn.
-        context.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
-    Response::from_parts(head, body.boxed_unsync())
-}
-
-/// The same in an instance that others are in, whose turns are those of all: with what comes within a
-/// [`MOMENT`].
-pub(crate) async fn gather_among_others(answer: Response<AnswerBody>) -> Response<AnswerBody> {
+/// An answer of a guest that runs in another task, with what comes of its body within a [`MOMENT`].
+pub(super) async fn within_a_moment(answer: Response<AnswerBody>) -> Response<AnswerBody> {
     let (head, body) = answer.into_parts();
     let mut body = Gathered::new(body);
     // Where it is over, the rest comes as it comes.
@@ -107,6 +83,18 @@ impl Gathered {
         self.rest.is_none()
     }
 
+    /// Why what is in hand cannot be sent as the beginning of an answer of at most so many bytes.
+    pub(super) fn flaw(&self, limit_bytes: u64) -> Option<Failure> {
+        if self.ready_bytes as u64 > limit_bytes {
+            return Some(body::response_too_large(limit_bytes));
+        }
+        let Some(Err(error)) = self.ready.back() else {
+            return None;
+        };
+        let message = format!("the function broke its answer off: {error}");
+        Some(Failure::new(AnswerReason::InvalidResponse, message))
+    }
+
     /// What is not in hand, if anything is left.
     pub(super) fn take_rest(&mut self) -> Option<AnswerBody> {
         self.rest.take()
@@ -121,6 +109,7 @@ impl Body for Gathered {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        // It was of all that has not been handed over yet.
         self.hint = SizeHint::default();
         if let Some(frame) = self.ready.pop_front() {
             return Poll::Ready(Some(frame));
@@ -191,26 +180,12 @@ mod tests {
         assert!(body.frame().now_or_never().is_none());
     }
 
-    fn slow() -> Response<AnswerBody> {
-        let body = StreamBody::new(stream::pending::<Result<Frame<Bytes>, Error>>());
-        Response::new(body.boxed_unsync())
-    }
-
-    #[test]
-    fn an_answer_whose_body_is_slow_begins_after_an_idle_turn() {
-        let mut gathering = std::pin::pin!(super::gather(slow()));
-        let mut asked = || gathering.as_mut().now_or_never().is_some();
-        assert!(!asked());
-        assert!(!asked(), "in the same turn");
-        slice::begin();
-        assert!(asked());
-    }
-
     #[tokio::test(start_paused = true)]
-    async fn among_others_it_begins_after_a_moment() {
-        let began_at = tokio::time::Instant::now();
-        gather_among_others(slow()).await;
-        assert!(began_at.elapsed() < 2 * MOMENT);
+    async fn an_answer_whose_body_is_slow_begins_after_a_moment() {
+        let body = StreamBody::new(stream::pending::<Result<Frame<Bytes>, Error>>());
+        let answer = Response::new(body.boxed_unsync());
+        let begun = timeout(2 * MOMENT, within_a_moment(answer)).await;
+        assert!(begun.is_ok());
     }
 
     #[test]
@@ -238,6 +213,20 @@ mod tests {
         assert!(gather(&mut body));
         assert!(body.frame().now_or_never().unwrap().unwrap().is_err());
         assert!(body.frame().now_or_never().unwrap().is_none());
+    }
+
+    #[test]
+    fn a_flaw_in_hand_is_told() {
+        let flaw = |frames, limit_bytes| {
+            let mut body = gathered(frames, true);
+            assert!(gather(&mut body));
+            body.flaw(limit_bytes).map(|failure| failure.reason)
+        };
+        assert_eq!(flaw(vec![data(4), data(4)], 8), None);
+        let too_large = flaw(vec![data(4), data(5)], 8);
+        assert_eq!(too_large, Some(AnswerReason::ResponseTooLarge));
+        let broken_off = flaw(vec![data(4), Err(Error::ConnectionTerminated)], 8);
+        assert_eq!(broken_off, Some(AnswerReason::InvalidResponse));
     }
 
     #[test]

@@ -104,18 +104,19 @@ impl Guest {
     /// Takes what of the answer's `body` comes without anybody waiting for it: the guest goes on for a
     /// moment before its answer is sent.
     pub(super) async fn gather(&mut self, body: &mut Gathered) {
-        for lap in 0..=LAPS {
-            let is_enough = poll_fn(|context| {
+        poll_fn(|context| {
+            for lap in 0..=LAPS {
                 if lap > 0 {
                     self.run(context);
                 }
-                Poll::Ready(body.poll_gather(context).is_ready())
-            });
-            let is_enough = is_enough.await && !body.has_ended();
-            if is_enough || self.has_ended() {
-                break;
+                let is_enough = body.poll_gather(context).is_ready() && !body.has_ended();
+                if is_enough || self.has_ended() {
+                    break;
+                }
             }
-        }
+            Poll::Ready(())
+        })
+        .await;
     }
 
     fn run(&mut self, context: &mut Context<'_>) {

@@ -296,10 +296,17 @@ impl Handler {
         });
         let said = guest.answer().await;
         let (head, inner) = self.answered(said, &mut guest, &fate, &limits).await?;
+        let outstanding = Outstanding::new(http, &method, head.status, &head.headers);
+        // Nothing is sent yet, so what is wrong with the answer can be said instead of it.
+        if outstanding != Outstanding::NoBody
+            && let Some(flaw) = inner.flaw(limits.response_bytes)
+        {
+            return Err(flaw.into());
+        }
         guest.go_on();
         watch.answers(head.status);
         let body = GuestBody {
-            outstanding: Outstanding::new(http, &method, head.status, &head.headers),
+            outstanding,
             inner,
             left_bytes: limits.response_bytes,
             limit_bytes: limits.response_bytes,
@@ -307,6 +314,7 @@ impl Handler {
             fate,
             guest,
             is_over: false,
+            broken_off: None,
             watch: None,
             _permit: permit,
         };

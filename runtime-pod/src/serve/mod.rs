@@ -40,7 +40,6 @@ mod worker;
 
 pub use admission::Admission;
 pub use answer::AnswerBody;
-pub(crate) use gathered::{gather, gather_among_others};
 pub use guest::Host;
 pub use handler::{Handler, Trust};
 pub use observe::{Observed, Observer};

@@ -18,7 +18,6 @@ pub(super) const SLICE: Duration = TICK;
 thread_local! {
     static BEGAN_AT: Cell<Option<Instant>> = const { Cell::new(None) };
     static IS_INTERRUPTED: Cell<bool> = const { Cell::new(false) };
-    static TURNS: Cell<u64> = const { Cell::new(0) };
 }
 
 /// A guest begins to run, now.
@@ -26,13 +25,7 @@ pub(super) fn begin() -> Instant {
     let now = Instant::now();
     BEGAN_AT.set(Some(now));
     IS_INTERRUPTED.set(false);
-    TURNS.set(TURNS.get().wrapping_add(1));
     now
-}
-
-/// How often guests have begun to run on this thread: the same for as long as one does.
-pub(super) fn turns() -> u64 {
-    TURNS.get()
 }
 
 /// The guest has come back. Says whether that is because it was interrupted.
@@ -75,17 +68,6 @@ impl Future for Interrupted {
 mod tests {
     use super::*;
     use futures::FutureExt;
-
-    #[test]
-    fn turns_are_told_apart() {
-        begin();
-        let turn = turns();
-        end();
-        assert_eq!(turns(), turn);
-        begin();
-        assert_ne!(turns(), turn);
-        end();
-    }
 
     #[test]
     fn a_slice_that_is_over_comes_back_once() {

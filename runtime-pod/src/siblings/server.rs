@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// What is read of a file at once, in bytes: as much as a client reads at once.
-const CHUNK_BYTES: usize = 400 << 10;
+pub(super) const CHUNK_BYTES: usize = 400 << 10;
 
 /// What the port offers.
 #[derive(Clone)]

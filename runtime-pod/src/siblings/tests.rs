@@ -2,9 +2,12 @@ use std::{fs::File, io::Write, net::SocketAddr, sync::Arc};
 
 use bytes::Bytes;
 use tempfile::TempDir;
-use tokio::net::TcpListener;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
 
-use super::{client::ask, *};
+use super::{client::ask, server::CHUNK_BYTES, *};
 use crate::{
     budget::Budget,
     code::{CodeCache, CodeKey, Seal},
@@ -107,7 +110,7 @@ fn store(sibling: &Sibling, bytes: &[u8]) -> CodeKey {
 #[tokio::test]
 async fn code_is_copied_from_whoever_has_it_with_its_seal() {
     let (without, with) = (sibling("secret").await, sibling("secret").await);
-    let bytes = vec![7; 300_000];
+    let bytes = vec![7; 2 * CHUNK_BYTES + 1];
     let key = store(&with, &bytes);
     let (copied, sent) = copy(&[&without, &with], "secret", &key).await;
     assert_eq!(copied, Copied::Sent);
@@ -117,6 +120,41 @@ async fn code_is_copied_from_whoever_has_it_with_its_seal() {
     assert_eq!(copy(&[&with], "guess", &key).await.0, Copied::Nobody);
     assert_eq!(copy(&[&without], "secret", &key).await.0, Copied::Nobody);
     assert_eq!(copy(&[], "secret", &key).await.0, Copied::Nobody);
+}
+
+/// A sibling that goes away while it sends code.
+async fn breaks_off() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        assert!(stream.read(&mut [0; 4096]).await.unwrap() > 0);
+        let head = b"HTTP/1.1 200 OK\r\ncontent-length: 4000\r\n\r\n";
+        stream.write_all(head).await.unwrap();
+        stream.write_all(&[1; 1000]).await.unwrap();
+    });
+    address
+}
+
+#[tokio::test]
+async fn nothing_is_left_of_code_that_broke_off() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("module-token"), "secret").unwrap();
+    let tokens = Tokens::open(folder.path().to_owned());
+    let sibling = sibling("secret").await;
+    let key = store(&sibling, b"code");
+    let path = folder.path().join("copy");
+    let file = File::create(&path).unwrap();
+    let both = [
+        (breaks_off().await, Copied::Nobody, 1000),
+        (sibling.address, Copied::Sent, 4 + 48),
+    ];
+    for (address, expected, length) in both {
+        let siblings = Siblings::at(vec![address], Arc::clone(&tokens));
+        let copied = siblings.copy(&key, file.try_clone().unwrap()).await;
+        assert_eq!(copied, expected);
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), length);
+    }
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ use crate::serve::{
     admission::Permit,
     answer::AnswerBody,
     ending::{Ending, Failure, Fate},
+    gathered::within_a_moment,
     guest::Said,
     site::Site,
 };
@@ -65,6 +66,10 @@ impl Seat {
         }
         let stay = async {
             if let Ok(said) = answered.await {
+                let said = match said {
+                    Ok(answer) => Ok(within_a_moment(answer).await),
+                    Err(code) => Err(code),
+                };
                 // Where nobody waits for it any more, this is dropped.
                 let _ = sender.send(said);
             }
