@@ -44,13 +44,8 @@ async fn a_service_answers_in_a_fresh_instance_each_time() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_is_there_at_once_comes_in_one_piece() {
     let world = world(json!({})).await;
-    let mut whole = 0;
-    for _ in 0..16 {
-        let piece = client::first_read(world.address, "hello", "/").await;
-        whole += u32::from(piece.ends_with("Hello, 0.3!\r\n0\r\n\r\n"));
-    }
-    // Some may be interrupted on the way.
-    assert!(whole >= 8, "{whole}");
+    let end = "Hello, 0.3!\r\n0\r\n\r\n";
+    assert!(client::come_in_one_piece(world.address, "hello", "/", end).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -59,6 +54,20 @@ async fn an_answer_begins_before_its_guest_has_computed_the_rest() {
     let answer = world.get("hello", "/spins-midway").await;
     assert_eq!((answer.status.as_u16(), answer.is_broken), (200, true));
     assert_eq!(answer.text, "begun");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_too_large_at_once_is_refused() {
+    let world = world(json!({"responseBytes": "8"})).await;
+    for _ in 0..50 {
+        let answer = world.get("hello", "/").await;
+        if !answer.is_broken {
+            return is_error(&answer, 500, "ResponseTooLarge");
+        }
+        // It was interrupted after its head.
+        assert_eq!(answer.status, 200);
+    }
+    panic!("its body never came with its head");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,7 @@
 //! The first answer of a function whose compiled code lies on disk, beside the next one.
+//!
+//! Asked from the servers' process, where the code can be let go between two requests: of one request at a
+//! time, while whose answer is made this thread sleeps and costs the server nothing.
 
 use std::time::{Duration, Instant};
 

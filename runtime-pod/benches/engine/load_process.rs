@@ -19,7 +19,7 @@ use super::{
 };
 
 /// First word of the command line of such a process.
-const MARKER: &str = "load";
+const MARKER: &str = "--load-process";
 
 /// What it is told on its standard input.
 #[derive(Deserialize, Serialize)]
@@ -41,10 +41,11 @@ pub(super) fn run(load: Load) -> Result<Score> {
         .spawn()
         .context("the load does not start")?;
     let mut input = process.stdin.take().context("the load has no input")?;
-    input.write_all(&serde_json::to_vec(&order)?)?;
+    let told = input.write_all(&serde_json::to_vec(&order)?);
     drop(input);
     let output = process.wait_with_output()?;
     ensure!(output.status.success(), "the load failed");
+    told.context("the load did not listen")?;
     Ok(serde_json::from_slice(&output.stdout)?)
 }
 

@@ -141,7 +141,7 @@ pub(super) struct GuestBody {
     pub(super) fate: Arc<Fate>,
     pub(super) outstanding: Outstanding,
     pub(super) is_over: bool,
-    /// Said a turn later than it comes: by then what came before it is sent, the head as well.
+    /// Said a turn later than it comes: until then what came before it can be sent, the head as well.
     pub(super) broken_off: Option<Error>,
     /// Told of the end.
     pub(super) watch: Option<Watch>,
@@ -240,7 +240,7 @@ impl Body for GuestBody {
             }
             Some(Err(error)) => self.break_off(error, context),
             // The stream of a guest that was ended closes like that of one that finished it.
-            None if self.fate.failure().is_some() => {
+            None if self.fate.failure().is_some() || self.outstanding.is_short() => {
                 self.break_off(Error::HttpResponseIncomplete, context)
             }
             None => {

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use wasmfn_crds::answer::AnswerReason;
 use wasmtime_wasi_http::Error;
 
-use super::{answer::AnswerBody, body, ending::Failure};
+use super::{answer::AnswerBody, body, ending::Failure, length::Outstanding};
 
 /// With so many bytes in hand no more are waited for: a write is large enough.
 const MOST_BYTES: usize = 64 << 10;
@@ -83,15 +83,20 @@ impl Gathered {
         self.rest.is_none()
     }
 
-    /// Why what is in hand cannot be sent as the beginning of an answer of at most so many bytes.
-    pub(super) fn flaw(&self, limit_bytes: u64) -> Option<Failure> {
-        if self.ready_bytes as u64 > limit_bytes {
-            return Some(body::response_too_large(limit_bytes));
-        }
-        let Some(Err(error)) = self.ready.back() else {
-            return None;
+    /// Why what is in hand cannot be the beginning of a whole answer of at most so many bytes, of which
+    /// the connection will ask for what is `outstanding`.
+    pub(super) fn flaw(&self, outstanding: Outstanding, limit_bytes: u64) -> Option<Failure> {
+        let in_hand = self.ready_bytes as u64;
+        let message = match (outstanding, self.ready.back()) {
+            (Outstanding::NoBody, _) => return None,
+            _ if in_hand > limit_bytes => return Some(body::response_too_large(limit_bytes)),
+            (Outstanding::Bytes(announced), _) if in_hand >= announced => return None,
+            (_, Some(Err(error))) => format!("the function broke its answer off: {error}"),
+            (Outstanding::Bytes(announced), _) if self.has_ended() => format!(
+                "the function ended its answer after {in_hand} of {announced} announced bytes"
+            ),
+            _ => return None,
         };
-        let message = format!("the function broke its answer off: {error}");
         Some(Failure::new(AnswerReason::InvalidResponse, message))
     }
 
@@ -217,16 +222,34 @@ mod tests {
 
     #[test]
     fn a_flaw_in_hand_is_told() {
-        let flaw = |frames, limit_bytes| {
+        use AnswerReason::{InvalidResponse, ResponseTooLarge};
+        use Outstanding::{Bytes, NoBody, Unknown};
+        let broken = || Err(Error::ConnectionTerminated);
+        let cases = [
+            (vec![data(4), data(4)], Unknown, None),
+            (vec![data(4), data(5)], Unknown, Some(ResponseTooLarge)),
+            (vec![data(4), broken()], Unknown, Some(InvalidResponse)),
+            (vec![data(4), broken()], Bytes(5), Some(InvalidResponse)),
+            (vec![data(4)], Bytes(5), Some(InvalidResponse)),
+            // Nobody asks for more.
+            (vec![data(4), broken()], Bytes(4), None),
+            (vec![data(4), broken()], NoBody, None),
+            (vec![data(4), data(5)], NoBody, None),
+        ];
+        for (frames, outstanding, expected) in cases {
+            let name = format!("{frames:?}, {outstanding:?}");
             let mut body = gathered(frames, true);
             assert!(gather(&mut body));
-            body.flaw(limit_bytes).map(|failure| failure.reason)
-        };
-        assert_eq!(flaw(vec![data(4), data(4)], 8), None);
-        let too_large = flaw(vec![data(4), data(5)], 8);
-        assert_eq!(too_large, Some(AnswerReason::ResponseTooLarge));
-        let broken_off = flaw(vec![data(4), Err(Error::ConnectionTerminated)], 8);
-        assert_eq!(broken_off, Some(AnswerReason::InvalidResponse));
+            let flaw = body.flaw(outstanding, 8).map(|failure| failure.reason);
+            assert_eq!(flaw, expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_body_that_goes_on_has_no_flaw_yet() {
+        let mut body = gathered(vec![data(4)], false);
+        assert!(!gather(&mut body));
+        assert!(body.flaw(Outstanding::Bytes(5), 8).is_none());
     }
 
     #[test]

@@ -298,9 +298,12 @@ impl Handler {
         let (head, inner) = self.answered(said, &mut guest, &fate, &limits).await?;
         let outstanding = Outstanding::new(http, &method, head.status, &head.headers);
         // Nothing is sent yet, so what is wrong with the answer can be said instead of it.
-        if outstanding != Outstanding::NoBody
-            && let Some(flaw) = inner.flaw(limits.response_bytes)
-        {
+        if let Some(flaw) = inner.flaw(outstanding, limits.response_bytes) {
+            // Its instance may serve others.
+            if inner.has_ended() {
+                guest.go_on();
+                guest.let_finish();
+            }
             return Err(flaw.into());
         }
         guest.go_on();

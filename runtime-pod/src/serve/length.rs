@@ -36,6 +36,11 @@ impl Outstanding {
         }
     }
 
+    /// Whether bytes are missing, if the body ends now.
+    pub(super) const fn is_short(self) -> bool {
+        matches!(self, Self::Bytes(1..))
+    }
+
     /// The connection has so many bytes more.
     pub(super) const fn handed_over(&mut self, bytes: u64) {
         if let Self::Bytes(left) = self {
@@ -64,8 +69,10 @@ mod tests {
         let mut outstanding = outstanding(&Method::GET, 200, Some("5"));
         outstanding.handed_over(3);
         assert_eq!(outstanding, Outstanding::Bytes(2));
+        assert!(outstanding.is_short());
         outstanding.handed_over(2);
         assert_eq!(outstanding, Outstanding::Bytes(0));
+        assert!(!outstanding.is_short());
     }
 
     #[test]
