@@ -321,14 +321,18 @@ async fn a_function_that_takes_all_slots_it_gets_leaves_some_to_another() {
     setrlimit(Resource::Nofile, all).unwrap();
     let mut world = with_memory_of(64 << 30).await;
     for name in ["greedy", "hello"] {
-        world.serve(name, json!({"image": "r/answer:1"})).await;
+        let limits = json!({"timeoutSeconds": 300});
+        world
+            .serve(name, json!({"image": "r/answer:1", "limits": limits}))
+            .await;
         assert_eq!(world.get(name, "/").await.status, 200);
     }
     let address = world.address;
     let mut greedy = JoinSet::new();
     for _ in 0..1000 {
-        greedy
-            .spawn(async move { client::get(address, "greedy", "/slow?milliseconds=25000").await });
+        greedy.spawn(
+            async move { client::get(address, "greedy", "/slow?milliseconds=200000").await },
+        );
     }
     // The first answers are refusals: all others wait.
     for _ in SHARE_OF_SLOTS..1000 {
