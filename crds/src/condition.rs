@@ -82,6 +82,8 @@ reasons! {
     InUse,
     /// Nothing has been reported yet.
     Pending,
+    /// Some gateway has not heard of the current generation yet.
+    GatewaysBehind,
     /// The registry is being asked for the digest.
     Resolving,
     /// The module is being pulled.

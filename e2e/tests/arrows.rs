@@ -59,18 +59,34 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("wasmfn-crds", &[]),
     ("wasmfn-report", &[]),
     ("wasmfn-connection", &[]),
+    ("wasmfn-api-server", &[]),
     ("wasmfn-autoscale", &[]),
     (
         "wasmfn-operator",
-        &["wasmfn-crds", "wasmfn-report", "wasmfn-autoscale"],
+        &[
+            "wasmfn-api-server",
+            "wasmfn-crds",
+            "wasmfn-report",
+            "wasmfn-autoscale",
+        ],
     ),
     (
         "wasmfn-gateway",
-        &["wasmfn-connection", "wasmfn-crds", "wasmfn-report"],
+        &[
+            "wasmfn-api-server",
+            "wasmfn-connection",
+            "wasmfn-crds",
+            "wasmfn-report",
+        ],
     ),
     (
         "wasmfn-runtime",
-        &["wasmfn-connection", "wasmfn-crds", "wasmfn-report"],
+        &[
+            "wasmfn-api-server",
+            "wasmfn-connection",
+            "wasmfn-crds",
+            "wasmfn-report",
+        ],
     ),
     (
         "wasmfn",

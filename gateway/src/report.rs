@@ -83,6 +83,7 @@ impl Reader {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pod: self.pod.to_string(),
             leaving: self.gateway.is_leaving(),
+            tells_routes: true,
         };
         self.told.changed(gateway, &self.gateway.world.routes())
     }
@@ -93,16 +94,25 @@ impl Reader {
 struct Told {
     gateway: Option<GatewayLine>,
     functions: HashMap<FunctionId, Demand>,
+    routes: Arc<Routes>,
 }
 
 impl Told {
     /// Lines that bring the reader up to date. Functions that were never called are left out; what
     /// has not changed costs no more than a look.
-    fn changed(&mut self, gateway: GatewayLine, routes: &Routes) -> Vec<GatewayLine> {
+    fn changed(&mut self, gateway: GatewayLine, routes: &Arc<Routes>) -> Vec<GatewayLine> {
         let mut lines = Vec::new();
         if self.gateway.as_ref() != Some(&gateway) {
             lines.push(gateway.clone());
             self.gateway = Some(gateway);
+        }
+        if !Arc::ptr_eq(&self.routes, routes) {
+            let news = routes.news_since(&self.routes);
+            lines.extend(news.map(|(function, generation)| GatewayLine::Route {
+                function: function.clone(),
+                generation,
+            }));
+            self.routes = routes.clone();
         }
         let mut present = 0;
         for function in routes.functions() {

@@ -36,9 +36,6 @@ use crate::{
 /// `maxQueueSeconds`. The chart's grace period adds `drainSeconds` and the longest shared request.
 const QUEUE_WHILE_LEAVING: Duration = Duration::from_secs(30);
 
-/// How long the API server may take to accept a connection.
-const CONNECT_WITHIN: Duration = Duration::from_secs(3);
-
 /// Length of the kernel's queue of connections that nobody has accepted yet.
 const BACKLOG: u32 = 4096;
 
@@ -183,11 +180,7 @@ fn told_to_go() -> Result<impl Future<Output = ()>, RunError> {
     })
 }
 
-/// A client that gives up an API server that does not take the connection, so that it is tried again
-/// soon after it is back: kube's own waits 30 s.
 async fn client() -> Result<kube::Client, kube::Error> {
     let config = kube::Config::infer().await;
-    let mut config = config.map_err(kube::Error::InferConfig)?;
-    config.connect_timeout = Some(CONNECT_WITHIN);
-    kube::Client::try_from(config)
+    wasmfn_api_server::client(config.map_err(kube::Error::InferConfig)?)
 }

@@ -1,6 +1,6 @@
 //! What the API server holds, as far as the operator has to know it: kept up to date by watches.
 
-use std::{collections::BTreeMap, fmt::Debug, hash::Hash, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt::Debug, hash::Hash, sync::Arc};
 
 use futures::{Future, StreamExt};
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Pod};
@@ -11,7 +11,6 @@ use kube::{
     runtime::{
         WatchStreamExt,
         reflector::{self, ObjectRef, Store, store::Writer},
-        utils::Backoff,
         watcher::{self, Event},
     },
 };
@@ -39,10 +38,6 @@ const PLAIN_KINDS: [Kind; 5] = [
     Kind::NetworkPolicy,
     Kind::PodDisruptionBudget,
 ];
-
-/// First and longest pause before a failed watch is begun again. Short, so that what has waited for
-/// an API server that was away is done soon after it is back.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(3));
 
 /// The reading ends of all caches.
 #[derive(Clone)]
@@ -235,8 +230,8 @@ impl Writers {
 impl Writers {
     /// Keeps all caches up to date, and tells `listener` of each change, until dropped.
     pub async fn run(self, client: Client, listener: Arc<impl Listener>) {
-        let ours = watcher::Config::default().labels(&format!("{MANAGED_BY_LABEL}={MANAGED_BY}"));
-        let pods = watcher::Config::default().labels(&format!(
+        let ours = wasmfn_api_server::watch().labels(&format!("{MANAGED_BY_LABEL}={MANAGED_BY}"));
+        let pods = wasmfn_api_server::watch().labels(&format!(
             "{NAME_LABEL}={MANAGED_BY},{COMPONENT_LABEL} in ({RUNTIME_COMPONENT},{GATEWAY_COMPONENT})"
         ));
         let (on_function, on_pod, on_deployment) = (
@@ -254,7 +249,7 @@ impl Writers {
         futures::join!(
             watch(
                 Api::all(client.clone()),
-                watcher::Config::default(),
+                wasmfn_api_server::watch(),
                 self.functions,
                 move |event| on_function.function(event),
             ),
@@ -284,7 +279,7 @@ where
 {
     let plural = api.resource_url().to_owned();
     let stream = watcher::watcher(api, config)
-        .backoff(Pauses(PAUSES.0))
+        .backoff(wasmfn_api_server::pauses())
         .modify(|object| object.meta_mut().managed_fields = None);
     let stream = reflector::reflector(writer, stream);
     async move {
@@ -301,25 +296,5 @@ where
                 }
             }
         }
-    }
-}
-
-/// Pauses between tries, doubling.
-#[derive(Debug)]
-struct Pauses(Duration);
-
-impl Iterator for Pauses {
-    type Item = Duration;
-
-    fn next(&mut self) -> Option<Duration> {
-        let pause = self.0;
-        self.0 = (pause * 2).min(PAUSES.1);
-        Some(pause)
-    }
-}
-
-impl Backoff for Pauses {
-    fn reset(&mut self) {
-        self.0 = PAUSES.0;
     }
 }

@@ -66,13 +66,9 @@ pub enum RunError {
     Ended,
 }
 
-/// A client that gives up an API server that does not take the connection, so that it is tried again
-/// soon after it is back: kube's own waits 30 s.
 async fn client() -> Result<Client, kube::Error> {
     let config = kube::Config::infer().await;
-    let mut config = config.map_err(kube::Error::InferConfig)?;
-    config.connect_timeout = Some(std::time::Duration::from_secs(3));
-    Client::try_from(config)
+    wasmfn_api_server::client(config.map_err(kube::Error::InferConfig)?)
 }
 
 /// Runs the operator until it is told to go.

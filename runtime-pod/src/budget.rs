@@ -138,7 +138,9 @@ impl Budget {
             if held <= own || owner.share.allows(held, more, self.free_bytes()) {
                 return true;
             }
-            if !self.is_relieved() {
+            // What is too much where the others have nothing is too much for any relief.
+            let most_free = self.limit_bytes.saturating_sub(held);
+            if !owner.share.allows(held, more, most_free) || !self.is_relieved() {
                 return false;
             }
         }
@@ -354,6 +356,23 @@ mod tests {
         assert_eq!(idle.0.lock().unwrap().len(), 1);
         assert_eq!(budget.reserve_between(30, 35).unwrap().bytes(), 35);
         drop(first);
+    }
+
+    #[test]
+    fn nothing_is_let_go_for_growth_that_no_relief_makes_room_for() {
+        let budget = Budget::new(900);
+        let account = Arc::default();
+        let idle = Arc::new(Idle::default());
+        let relief: Weak<dyn Relief> = Arc::downgrade(&(Arc::clone(&idle) as Arc<dyn Relief>));
+        budget.relieved_by(relief);
+        let counted = || budget.reserve_for(&account, Share::Some, 100).unwrap();
+        let (mut first, _second) = (counted(), counted());
+        let held = (0..2).map(|_| budget.reserve(50).unwrap()).collect();
+        *idle.0.lock().unwrap() = held;
+        assert!(!first.grow_to(750));
+        assert_eq!(idle.0.lock().unwrap().len(), 2);
+        assert!(first.grow_to(700));
+        assert!(idle.0.lock().unwrap().is_empty());
     }
 
     #[test]

@@ -62,6 +62,8 @@ pub struct Route {
     pub max_queue: Duration,
     /// Longest time from the pod's admission to the last byte; the pod keeps it.
     pub timeout: Duration,
+    /// Of the spec that all this is from.
+    generation: i64,
     /// Generation and version that answer, as the operator wrote them down.
     serving: Option<(i64, String)>,
 }
@@ -167,6 +169,7 @@ impl Routes {
             max_queued: usize::try_from(scaling.max_queued).unwrap_or_default(),
             max_queue: seconds(scaling.max_queue_seconds),
             timeout: seconds(object.spec.limits.timeout_seconds),
+            generation: object.metadata.generation.unwrap_or_default(),
             serving: serving.map(|serving| (serving.generation, serving.digest.clone())),
         }
     }
@@ -200,6 +203,27 @@ impl Routes {
             .values()
             .map(|route| &route.function)
             .chain(&self.departed)
+    }
+
+    /// Functions that `before` did not have, or not with this generation, and those that are there no
+    /// more, without one.
+    pub fn news_since<'a>(
+        &'a self,
+        before: &'a Self,
+    ) -> impl Iterator<Item = (&'a FunctionId, Option<i64>)> {
+        let changed = self.by_key.iter().filter(|(key, route)| {
+            let earlier = before.by_key.get(key);
+            earlier.is_none_or(|earlier| {
+                earlier.function.id != route.function.id || earlier.generation != route.generation
+            })
+        });
+        let gone = before
+            .by_key
+            .iter()
+            .filter(|(key, _)| !self.by_key.contains_key(key));
+        changed
+            .map(|(_, route)| (&route.function.id, Some(route.generation)))
+            .chain(gone.map(|(_, route)| (&route.function.id, None)))
     }
 
     /// Functions whose waiting requests are answered at once, coming from `before`: those that are

@@ -57,6 +57,40 @@ fn each_entrance_has_its_hosts() {
 }
 
 #[test]
+fn what_is_new_or_gone_is_told_and_what_is_not_is_not() {
+    let with = |name: &str, uid: &str, generation| {
+        let mut object = WasmFunction::clone(&object(name, uid, &json!({})));
+        object.metadata.generation = Some(generation);
+        Arc::new(object)
+    };
+    let before = routes(&[
+        with("same", "1", 1),
+        with("changed", "2", 1),
+        with("anew", "3", 1),
+        with("gone", "4", 1),
+    ]);
+    let crossings = Crossings::default();
+    let after = before.next(
+        &[
+            with("same", "1", 1),
+            with("changed", "2", 2),
+            with("anew", "5", 1),
+            with("new", "6", 1),
+        ],
+        &crossings,
+    );
+    let mut news: Vec<_> = after
+        .news_since(&before)
+        .map(|(id, generation)| (id.uid.as_str(), generation))
+        .collect();
+    news.sort_unstable();
+    assert_eq!(
+        news,
+        [("2", Some(2)), ("4", None), ("5", Some(1)), ("6", Some(1))]
+    );
+}
+
+#[test]
 fn a_function_is_the_same_through_changes_but_not_when_made_anew() {
     let crossings = Crossings::default();
     let first = Routes::empty(rules()).next(&[object("cart", "1", &json!({}))], &crossings);

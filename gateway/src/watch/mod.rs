@@ -1,9 +1,8 @@
 //! What the API server tells: the only place that knows it. While it is away, the last that was
 //! heard stands.
 
-use std::{collections::HashMap, fmt::Debug, sync::Arc, time::Duration};
+use std::{collections::HashMap, fmt::Debug, sync::Arc};
 
-use backon::ExponentialBuilder;
 use futures::{Stream, StreamExt};
 use k8s_openapi::{
     api::discovery::v1::EndpointSlice, apimachinery::pkg::apis::meta::v1::ObjectMeta,
@@ -13,7 +12,7 @@ use kube::{
     core::DeserializeGuard,
     runtime::{
         WatchStreamExt,
-        watcher::{self, Event, ExponentialBackoff, watcher},
+        watcher::{self, Event, watcher},
     },
 };
 use wasmfn_crds::{WasmFunction, names::RUNTIME_LABEL};
@@ -30,10 +29,9 @@ const TOGETHER: usize = 512;
 /// Follows all functions for ever.
 pub async fn functions(client: Client, world: Arc<World>) {
     let api: Api<DeserializeGuard<WasmFunction>> = Api::all(client);
-    let config = watcher::Config::default();
     follow(
         "WasmFunctions",
-        watcher(api, config).backoff(pauses()),
+        watcher(api, wasmfn_api_server::watch()).backoff(wasmfn_api_server::pauses()),
         |guard| match guard.0 {
             Ok(function) => Some(function),
             Err(invalid) => {
@@ -57,10 +55,10 @@ pub async fn functions(client: Client, world: Arc<World>) {
 /// Follows the pods of all runtime deployments for ever.
 pub async fn endpoints(client: Client, world: Arc<World>) {
     let api: Api<EndpointSlice> = Api::all(client);
-    let config = watcher::Config::default().labels(RUNTIME_LABEL);
+    let config = wasmfn_api_server::watch().labels(RUNTIME_LABEL);
     follow(
         "EndpointSlices",
-        watcher(api, config).backoff(pauses()),
+        watcher(api, config).backoff(wasmfn_api_server::pauses()),
         Some,
         |slices| {
             let addresses = endpoints::gather(slices.values().map(AsRef::as_ref));
@@ -68,17 +66,6 @@ pub async fn endpoints(client: Client, world: Arc<World>) {
         },
     )
     .await;
-}
-
-/// Pauses between tries while the API server is away. Kube's own grow to 30 s: for so long after it
-/// is back a gateway would not know the functions that the others serve.
-fn pauses() -> ExponentialBackoff {
-    ExponentialBuilder::default()
-        .with_min_delay(Duration::from_millis(200))
-        .with_max_delay(Duration::from_secs(2))
-        .without_max_times()
-        .with_jitter()
-        .into()
 }
 
 /// Keeps a set of objects up to date and hands it on whenever it changes, once it is complete.

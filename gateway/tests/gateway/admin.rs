@@ -10,7 +10,7 @@ use wasmfn_gateway::{
     admin::{self, Admin},
     endpoints::Phase::Ready,
 };
-use wasmfn_report::{GatewayFunction, GatewayLine};
+use wasmfn_report::{FunctionId, GatewayFunction, GatewayLine};
 
 use crate::{
     client::{full, get, send, whole},
@@ -125,7 +125,20 @@ impl Lines {
         }
     }
 
-    /// The next line about a function.
+    /// The next line about a function that is known, or gone.
+    async fn route(&mut self) -> (FunctionId, Option<i64>) {
+        loop {
+            if let GatewayLine::Route {
+                function,
+                generation,
+            } = self.next().await
+            {
+                return (function, generation);
+            }
+        }
+    }
+
+    /// The next line about a function's demand.
     async fn function(&mut self) -> GatewayFunction {
         loop {
             if let GatewayLine::Function(function) = self.next().await {
@@ -156,6 +169,7 @@ async fn the_stream_tells_demand_as_it_changes() {
         matches!(&first, GatewayLine::Gateway { pod, leaving: false, .. } if pod == "gateway-1"),
         "{first:?}"
     );
+    assert!(matches!(lines.next().await, GatewayLine::Route { .. }));
     assert_eq!(lines.next().await, GatewayLine::Synced);
     assert_eq!(lines.next().await, GatewayLine::Heartbeat);
 
@@ -182,6 +196,28 @@ async fn the_stream_tells_demand_as_it_changes() {
         matches!(left, GatewayLine::Gateway { leaving: true, .. }),
         "{left:?}"
     );
+}
+
+#[tokio::test]
+async fn the_stream_tells_which_functions_are_known_and_which_are_gone() {
+    let running = Running::serving(&json!({}), &[]).await;
+    let address = start(&running).await;
+    let token = MasterKey::new(&KEY)
+        .unwrap()
+        .derive(Purpose::Admin, "wasmfn");
+    let body = ask(address, "/v1/state", &token).await.into_body();
+    let mut lines = Lines {
+        body,
+        text: Vec::new(),
+    };
+    let GatewayLine::Gateway { tells_routes, .. } = lines.next().await else {
+        panic!("the gateway comes first");
+    };
+    assert!(tells_routes);
+    let (known, generation) = lines.route().await;
+    assert_eq!((known.uid.as_str(), generation), ("uid-f", Some(0)));
+    running.functions(&[]);
+    assert_eq!(lines.route().await, (known, None));
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::{
 };
 
 use wasmfn_crds::hosts::FunctionKey;
-use wasmfn_report::{GatewayFunction, GatewayLine};
+use wasmfn_report::{FunctionId, GatewayFunction, GatewayLine};
 
 /// A gateway that says nothing is taken to hold no requests any more once its pod has not been ready
 /// for this long either.
@@ -23,6 +23,15 @@ pub struct GatewayView {
     silent: bool,
     functions: BTreeMap<FunctionKey, GatewayFunction>,
     mentioned: Option<BTreeSet<FunctionKey>>,
+    tells_routes: bool,
+    routes: BTreeMap<FunctionKey, Route>,
+}
+
+/// What it has under a function's name.
+#[derive(Clone, Debug)]
+struct Route {
+    uid: String,
+    generation: i64,
 }
 
 impl GatewayView {
@@ -38,6 +47,7 @@ impl GatewayView {
     /// A stream was opened: a full picture follows.
     pub fn opened(&mut self) {
         self.mentioned = Some(BTreeSet::new());
+        self.routes.clear();
     }
 
     /// The stream has ended; the counts stay.
@@ -76,9 +86,43 @@ impl GatewayView {
                 self.silent = false;
                 self.forget_unmentioned()
             }
-            GatewayLine::Gateway { .. } | GatewayLine::Heartbeat | GatewayLine::Unknown => {
+            GatewayLine::Gateway { tells_routes, .. } => {
+                self.tells_routes = tells_routes;
                 Vec::new()
             }
+            GatewayLine::Route {
+                function,
+                generation,
+            } => {
+                self.take_route(function, generation);
+                Vec::new()
+            }
+            GatewayLine::Heartbeat | GatewayLine::Unknown => Vec::new(),
+        }
+    }
+
+    /// Whether it handles requests by this `generation` of a function or a later one; nothing where it
+    /// takes none, or cannot be relied on to say so.
+    #[must_use]
+    pub fn knows(&self, function: &FunctionKey, uid: &str, generation: i64) -> Option<bool> {
+        let tells = self.synced && !self.silent && self.is_ready() && self.tells_routes;
+        let all = self.routes.len() < MOST_FUNCTIONS;
+        (tells && all).then(|| {
+            let route = self.routes.get(function);
+            route.is_some_and(|route| route.uid == uid && route.generation >= generation)
+        })
+    }
+
+    fn take_route(&mut self, function: FunctionId, generation: Option<i64>) {
+        let key = FunctionKey {
+            namespace: function.namespace,
+            name: function.name,
+        };
+        let uid = function.uid;
+        match generation {
+            None => _ = self.routes.remove(&key),
+            Some(_) if self.routes.len() >= MOST_FUNCTIONS => {}
+            Some(generation) => _ = self.routes.insert(key, Route { uid, generation }),
         }
     }
 

@@ -43,6 +43,15 @@ impl Demand {
     }
 }
 
+/// How far a function's current generation has come at the gateways.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Routing {
+    /// Gateways that take requests, and say what they know.
+    pub gateways: usize,
+    /// Those of them that have not heard of it.
+    pub behind: usize,
+}
+
 /// All that runtime pods and gateways have said, and who is to look at it.
 #[derive(Debug)]
 pub struct Knowledge {
@@ -136,13 +145,28 @@ impl Knowledge {
         let Some(view) = said.gateways.get_mut(pod) else {
             return;
         };
+        let routed = routed(&line).filter(|_| view.synced);
         let changed = view.take(line);
         let turned = said.note_demand(&changed, now);
         self.note_known(&mut said, now);
         drop(said);
         self.namespaces
             .wake_all(changed.into_iter().map(|key| key.namespace));
-        self.functions.wake_all(turned);
+        self.functions.wake_all(turned.into_iter().chain(routed));
+    }
+
+    /// Which gateways know this `generation` of a function, of those that take requests.
+    #[must_use]
+    pub fn routing(&self, function: &FunctionKey, uid: &str, generation: i64) -> Routing {
+        let said = self.lock();
+        let mut routing = Routing::default();
+        for view in said.gateways.values() {
+            if let Some(knows) = view.knows(function, uid, generation) {
+                routing.gateways += 1;
+                routing.behind += usize::from(!knows);
+            }
+        }
+        routing
     }
 
     /// A gateway is there no more, and with it what it held.
@@ -236,6 +260,17 @@ impl Knowledge {
         self.said
             .lock()
             .expect("no code that holds this lock panics")
+    }
+}
+
+/// The function that a line brings to a gateway's knowledge.
+fn routed(line: &GatewayLine) -> Option<FunctionKey> {
+    match line {
+        GatewayLine::Route { function, .. } => Some(FunctionKey {
+            namespace: function.namespace.clone(),
+            name: function.name.clone(),
+        }),
+        _ => None,
     }
 }
 

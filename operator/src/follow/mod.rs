@@ -12,7 +12,7 @@ mod stream;
 mod tests;
 
 pub use gateway_view::GatewayView;
-pub use knowledge::{Demand, Knowledge, PodId};
+pub use knowledge::{Demand, Knowledge, PodId, Routing};
 pub use pods::Followers;
 pub use runtime_view::{Report, RuntimeView};
 pub use stream::{StreamError, Target};

@@ -45,6 +45,9 @@ const SAFETY_NET: Duration = Duration::from_secs(600);
 /// How soon a name that somebody else has is looked at again.
 const NAME_TAKEN_RECHECK: Duration = Duration::from_secs(180);
 
+/// How soon it is looked whether a gateway that has not heard of a function is still one that counts.
+const GATEWAYS_RECHECK: Duration = Duration::from_secs(2);
+
 /// Brings what there is to what a function asks for, and writes down how it fares.
 ///
 /// # Errors
@@ -104,7 +107,12 @@ async fn reconcile_function(
     match applied {
         Err(ApplyError::NameTaken(_)) => Ok(Action::requeue(NAME_TAKEN_RECHECK)),
         Err(error) => Err(error.into()),
-        Ok(()) => Ok(next_look([paced_until, fetched.active_until], now)),
+        Ok(()) => {
+            let is_behind = fetched.routing.behind > 0;
+            let behind_until = is_behind.then(|| now + GATEWAYS_RECHECK);
+            let times = [paced_until, fetched.active_until, behind_until];
+            Ok(next_look(times, now))
+        }
     }
 }
 
@@ -148,6 +156,7 @@ async fn write(
         serving: fetched.serving.clone(),
         active: fetched.active,
         host_problems: fetched.hosts.problems(&FunctionKey::of(function)),
+        routing: fetched.routing,
         problem,
     };
     let status = status::status(&observed, &context.config, Timestamp::now());

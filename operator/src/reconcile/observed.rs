@@ -9,6 +9,7 @@ use wasmfn_crds::{
 use wasmfn_report::{Load, LoadedVersion, RuntimeFunction};
 
 use super::validate::Problem;
+use crate::follow::Routing;
 
 /// What is known about a function.
 #[derive(Clone, Debug)]
@@ -23,6 +24,8 @@ pub struct Observed<'a> {
     pub active: bool,
     /// Hosts that it claims and does not have.
     pub host_problems: &'a [HostProblem],
+    /// Gateways that know its current generation.
+    pub routing: Routing,
     /// What keeps it from being as it should.
     pub problem: Option<Problem>,
 }

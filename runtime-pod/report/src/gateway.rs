@@ -14,6 +14,16 @@ pub enum GatewayLine {
         pod: String,
         /// It was told to go: it finishes what it holds.
         leaving: bool,
+        /// It says which functions it knows, each with a [`Route`](Self::Route).
+        #[serde(default)]
+        tells_routes: bool,
+    },
+    /// The function that has this name at the gateway.
+    Route {
+        /// The function.
+        function: FunctionId,
+        /// Generation of the spec that its requests are handled by; none, where it is there no more.
+        generation: Option<i64>,
     },
     /// Demand for one function. A function that was never mentioned has none.
     Function(GatewayFunction),
@@ -58,6 +68,13 @@ mod tests {
         let text = serde_json::to_string(&line).unwrap();
         assert!(text.contains(r#""inFlight":2"#), "{text}");
         assert_eq!(serde_json::from_str::<GatewayLine>(&text).unwrap(), line);
+        let older: GatewayLine =
+            serde_json::from_str(r#"{"type":"Gateway","version":"0","pod":"g","leaving":false}"#)
+                .unwrap();
+        let GatewayLine::Gateway { tells_routes, .. } = older else {
+            panic!("{older:?}");
+        };
+        assert!(!tells_routes);
         let unknown: GatewayLine = serde_json::from_str(r#"{"type":"Weather"}"#).unwrap();
         assert_eq!(unknown, GatewayLine::Unknown);
     }

@@ -9,21 +9,20 @@ use futures::TryStreamExt;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Api, Client,
-    runtime::{
-        WatchStreamExt,
-        watcher::{Config, watcher},
-    },
+    runtime::{WatchStreamExt, watcher::watcher},
 };
 use wasmfn_crds::names::KEYS_SECRET;
 
-use super::watch::{Reach, pauses};
+use super::watch::Reach;
 use crate::tokens::Tokens;
 
 /// Follows for ever. A Secret that is deleted or incomplete changes nothing.
 pub(super) async fn follow(client: Client, namespace: String, tokens: Arc<Tokens>) {
     let api: Api<Secret> = Api::namespaced(client, &namespace);
-    let only = Config::default().fields(&format!("metadata.name={KEYS_SECRET}"));
-    let secrets = watcher(api, only).backoff(pauses()).applied_objects();
+    let only = wasmfn_api_server::watch().fields(&format!("metadata.name={KEYS_SECRET}"));
+    let secrets = watcher(api, only)
+        .backoff(wasmfn_api_server::pauses())
+        .applied_objects();
     let mut secrets = std::pin::pin!(secrets);
     let mut reach = Reach::of(KEYS_SECRET);
     loop {

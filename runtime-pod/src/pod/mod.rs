@@ -78,10 +78,8 @@ pub async fn run(settings: PodSettings) -> Result<(), PodError> {
     }
     let feed = feed::Feed::new(&settings, sender);
     let writing = tokio::spawn(feed::persist(store, source.clone()));
-    let mut config = Config::incluster_env().map_err(PodError::InCluster)?;
-    // Kube's own 30 s would keep changes from the pod after the API server is back.
-    config.connect_timeout = Some(std::time::Duration::from_secs(3));
-    let client = Client::try_from(config).map_err(PodError::Client)?;
+    let config = Config::incluster_env().map_err(PodError::InCluster)?;
+    let client = wasmfn_api_server::client(config).map_err(PodError::Client)?;
     let following = tokio::spawn(follow(
         client,
         settings.namespace.clone(),

@@ -1,37 +1,24 @@
 //! Follows the `WasmFunction`s of the namespace at the API server.
 
-use std::time::Duration;
-
-use backon::ExponentialBuilder;
 use futures::TryStreamExt;
 use kube::{
     Api, Client, ResourceExt,
     core::DeserializeGuard,
     runtime::{
         WatchStreamExt,
-        watcher::{self, Event, ExponentialBackoff, watcher},
+        watcher::{self, Event, watcher},
     },
 };
 use wasmfn_crds::WasmFunction;
 
 use super::feed::Feed;
 
-/// Pauses between tries while the API server is away. Kube's own grow to 30 s, for which changes
-/// would wait after it is back.
-pub(super) fn pauses() -> ExponentialBackoff {
-    ExponentialBuilder::default()
-        .with_min_delay(Duration::from_millis(200))
-        .with_max_delay(Duration::from_secs(2))
-        .without_max_times()
-        .with_jitter()
-        .into()
-}
-
 /// Follows for ever. An object that cannot be read breaks nothing but itself; while the API server
 /// is away, what was known last stays.
 pub(super) async fn follow(client: Client, namespace: String, mut feed: Feed) {
     let api: Api<DeserializeGuard<WasmFunction>> = Api::namespaced(client, &namespace);
-    let mut events = std::pin::pin!(watcher(api, watcher::Config::default()).backoff(pauses()));
+    let events = watcher(api, wasmfn_api_server::watch()).backoff(wasmfn_api_server::pauses());
+    let mut events = std::pin::pin!(events);
     let mut reach = Reach::of("the functions");
     loop {
         match events.try_next().await {

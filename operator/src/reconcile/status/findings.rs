@@ -8,9 +8,12 @@ use wasmfn_crds::{
 };
 
 use super::progress::{Progress, progress};
-use crate::reconcile::{
-    observed::{Observed, failed, is_current, is_settled},
-    validate::Problem,
+use crate::{
+    follow::Routing,
+    reconcile::{
+        observed::{Observed, failed, is_current, is_settled},
+        validate::Problem,
+    },
 };
 
 /// All seven conditions.
@@ -64,6 +67,9 @@ fn ready(observed: &Observed<'_>, progress: &Progress) -> Finding {
     if observed.function.spec.suspend {
         let message = "`suspend` is set: every request is answered 503";
         return finding(kind, Truth::False, Reason::Suspended, message);
+    }
+    if let (Progress::Loaded | Progress::Idle, Some(message)) = (progress, behind(observed)) {
+        return finding(kind, Truth::Unknown, Reason::GatewaysBehind, message);
     }
     match progress {
         Progress::Loaded => finding(kind, Truth::True, Reason::Answering, "it answers"),
@@ -125,8 +131,17 @@ fn loaded(observed: &Observed<'_>, resolved: Option<&Resolved>, progress: &Progr
 fn routed(observed: &Observed<'_>) -> Finding {
     let kind = ConditionType::Routed;
     let Some(first) = observed.host_problems.first() else {
-        let message = "its hosts lead to it";
-        return finding(kind, Truth::True, Reason::HostsAssigned, message);
+        return behind(observed).map_or_else(
+            || {
+                finding(
+                    kind,
+                    Truth::True,
+                    Reason::HostsAssigned,
+                    "its hosts lead to it",
+                )
+            },
+            |message| finding(kind, Truth::Unknown, Reason::GatewaysBehind, message),
+        );
     };
     let reason = match first {
         HostProblem::NotAllowed { .. } => Reason::HostNotAllowed,
@@ -138,6 +153,13 @@ fn routed(observed: &Observed<'_>) -> Finding {
         .map(ToString::to_string)
         .collect();
     finding(kind, Truth::False, reason, sentences.join("; "))
+}
+
+/// Says so where gateways take requests that do not know the current generation.
+fn behind(observed: &Observed<'_>) -> Option<String> {
+    let Routing { gateways, behind } = observed.routing;
+    (behind > 0)
+        .then(|| format!("{behind} of {gateways} gateways have not heard of this generation yet"))
 }
 
 /// Whether some version answers, or would after waking up.

@@ -5,6 +5,7 @@ use wasmfn_report::{FunctionId, Load, LoadedVersion, Resolution, RuntimeFunction
 use super::*;
 use crate::{
     fixtures,
+    follow::Routing,
     reconcile::{
         observed::{PodState, RuntimeState},
         validate::Problem,
@@ -13,6 +14,7 @@ use crate::{
 
 mod reuse;
 mod room;
+mod routing;
 
 const SHARED: &str = "wasmfn-shared";
 const DEDICATED: &str = "wasmfn-fn-f";
@@ -111,6 +113,7 @@ struct World {
     serving: RuntimeState,
     problem: Option<Problem>,
     host_problems: Vec<HostProblem>,
+    routing: Routing,
 }
 
 impl World {
@@ -123,6 +126,7 @@ impl World {
             target,
             problem: None,
             host_problems: Vec::new(),
+            routing: Routing::default(),
         }
     }
 
@@ -133,6 +137,7 @@ impl World {
             serving: self.serving.clone(),
             active: false,
             host_problems: &self.host_problems,
+            routing: self.routing,
             problem: self.problem.clone(),
         };
         status(
@@ -395,28 +400,6 @@ fn pods_that_cannot_start_say_why() {
 }
 
 #[test]
-fn problems_of_the_spec_and_of_hosts_are_told_apart() {
-    let mut world = World::shared(json!({ "resolved": resolved('a') }), [loaded('a', 1)]);
-    world.host_problems = vec![HostProblem::NotAllowed {
-        host: "h.net".into(),
-    }];
-    assert_eq!(
-        world.condition(ConditionType::Routed),
-        is("False", Reason::HostNotAllowed)
-    );
-    assert_eq!(
-        world.condition(ConditionType::Ready).0,
-        "True",
-        "its own host still answers"
-    );
-    world.problem = Some(Problem::new(Reason::NameTaken, "taken"));
-    assert_eq!(
-        world.condition(ConditionType::Ready),
-        is("False", Reason::NameTaken)
-    );
-}
-
-#[test]
 fn a_suspended_function_is_not_ready() {
     let mut world = World::shared(json!({ "resolved": resolved('a') }), [loaded('a', 1)]);
     world.function.spec.suspend = true;
@@ -448,6 +431,7 @@ fn a_move_is_over_only_when_a_ready_pod_there_serves_the_current_version() {
             serving: pods([self::pod(loaded('a', 1))]),
             problem: None,
             host_problems: Vec::new(),
+            routing: Routing::default(),
         };
         let serving = world.status().serving.unwrap();
         assert_eq!(serving.runtime, runtime, "{pod:?}");
@@ -487,6 +471,7 @@ fn an_unchanged_world_gives_an_unchanged_status() {
         serving: world.serving.clone(),
         active: false,
         host_problems: &[],
+        routing: Routing::default(),
         problem: None,
     };
     let later = Timestamp::from_second(9_000).unwrap();

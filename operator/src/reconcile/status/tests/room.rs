@@ -13,6 +13,7 @@ fn degraded(active: bool, state: impl FnOnce(&mut RuntimeState)) -> (String, Str
         target,
         active,
         host_problems: &[],
+        routing: Routing::default(),
         problem: None,
     };
     let now = Timestamp::from_second(1_000).unwrap();
