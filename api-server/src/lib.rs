@@ -16,16 +16,17 @@ use kube::{
 const CONNECT_WITHIN: Duration = Duration::from_secs(3);
 
 /// How long it may take until it answers, and until it goes on with an answer. Longer than what an
-/// admission webhook may take (30 s), and than a watch may be silent.
+/// admission webhook may take (30 s), and than a watch is silent.
 const ANSWER_WITHIN: Duration = Duration::from_secs(40);
 
 /// After how many seconds the API server ends a watch, which then goes on from where it was. kube
 /// takes a watch that is silent for 5 s longer than that for dead. Not much shorter than what
-/// client-go takes to find a dead connection (45 s): each pod of wasmfn follows one or two watches.
+/// client-go takes to find a dead connection (45 s): gateways and runtime pods follow two watches each,
+/// and there may be many of them.
 const WATCH_SECONDS: u32 = 30;
 
-/// First and longest pause between tries while the API server is away.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(2));
+/// First and longest pause between tries while the API server is away, up to twice as long by chance.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(1));
 
 /// A client that gives up a connection that is not made, and a request that is not answered.
 ///

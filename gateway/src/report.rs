@@ -1,4 +1,4 @@
-//! The gateway's state stream: demand per function, as `wasmfn-report` lays it down.
+//! The gateway's state stream: functions that it knows, and demand for each, as `wasmfn-report` lays it down.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -83,7 +83,7 @@ impl Reader {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pod: self.pod.to_string(),
             leaving: self.gateway.is_leaving(),
-            tells_routes: true,
+            tells_routes: self.gateway.world.is_synced(),
         };
         self.told.changed(gateway, &self.gateway.world.routes())
     }
@@ -101,18 +101,11 @@ impl Told {
     /// Lines that bring the reader up to date. Functions that were never called are left out; what
     /// has not changed costs no more than a look.
     fn changed(&mut self, gateway: GatewayLine, routes: &Arc<Routes>) -> Vec<GatewayLine> {
-        let mut lines = Vec::new();
+        // Before the line that says that they are told.
+        let mut lines = self.news_of(routes);
         if self.gateway.as_ref() != Some(&gateway) {
             lines.push(gateway.clone());
             self.gateway = Some(gateway);
-        }
-        if !Arc::ptr_eq(&self.routes, routes) {
-            let news = routes.news_since(&self.routes);
-            lines.extend(news.map(|(function, generation)| GatewayLine::Route {
-                function: function.clone(),
-                generation,
-            }));
-            self.routes = routes.clone();
         }
         let mut present = 0;
         for function in routes.functions() {
@@ -129,6 +122,22 @@ impl Told {
         if self.functions.len() > present {
             lines.extend(self.forget(routes));
         }
+        lines
+    }
+
+    /// Functions that are known since the reader was last told, or no more.
+    fn news_of(&mut self, routes: &Arc<Routes>) -> Vec<GatewayLine> {
+        if Arc::ptr_eq(&self.routes, routes) {
+            return Vec::new();
+        }
+        let news = routes.news_since(&self.routes);
+        let lines = news
+            .map(|(function, generation)| GatewayLine::Route {
+                function: function.clone(),
+                generation,
+            })
+            .collect();
+        self.routes = routes.clone();
         lines
     }
 

@@ -31,14 +31,16 @@ pub fn transitions(old: &[Condition], new: &[Condition]) -> Vec<Event> {
 }
 
 /// What is not known yet is no news. A good state is news where it was not there before, but for
-/// the parts that are good from the start; a bad one also where its reason is another.
+/// the parts that are good from the start, or once it is known how they are; a bad one also where its reason is another.
 fn is_news(before: Option<&Condition>, after: &Condition, good: &str) -> bool {
     if after.status == "Unknown" {
         return false;
     }
     let is_good = after.status == good;
+    let is_ready = after.type_ == ConditionType::Ready.as_str();
     match before {
-        None => !is_good || after.type_ == ConditionType::Ready.as_str(),
+        None => !is_good || is_ready,
+        Some(before) if before.status == "Unknown" && is_good => is_ready,
         Some(before) if before.status != after.status => true,
         Some(before) => !is_good && before.reason != after.reason,
     }
@@ -120,6 +122,8 @@ mod tests {
         assert!(transitions(&[], &routed("True", "HostsAssigned")).is_empty());
         let events = transitions(&[], &routed("False", "HostTaken"));
         assert_eq!(events[0].type_, EventType::Warning);
+        let behind = routed("Unknown", "GatewaysBehind");
+        assert!(transitions(&behind, &routed("True", "HostsAssigned")).is_empty());
         let degraded = |status, reason| vec![condition(ConditionType::Degraded, status, reason)];
         assert!(transitions(&[], &degraded("False", "PodsAgree")).is_empty());
         let events = transitions(

@@ -61,7 +61,19 @@ async fn tell(context: Context) -> Result<()> {
         Ok((restarts == 1).then_some(()))
     })
     .await?;
-    becomes_as_before(&context, &before).await
+    becomes_as_before(&context, &before).await?;
+    everyone_hears_again(&context, &image).await
+}
+
+/// A new function is ready only once every gateway has heard of it.
+async fn everyone_hears_again(context: &Context, image: &str) -> Result<()> {
+    let started = Instant::now();
+    context.deploy("later", image, &json!({})).await?;
+    println!(
+        "    a function that comes after is ready everywhere after {:.1?}",
+        started.elapsed()
+    );
+    Ok(())
 }
 
 async fn operators_killed(context: &Context) -> Result<()> {

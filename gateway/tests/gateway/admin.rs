@@ -164,12 +164,12 @@ async fn the_stream_tells_demand_as_it_changes() {
         body: response.into_body(),
         text: Vec::new(),
     };
+    assert!(matches!(lines.next().await, GatewayLine::Route { .. }));
     let first = lines.next().await;
     assert!(
         matches!(&first, GatewayLine::Gateway { pod, leaving: false, .. } if pod == "gateway-1"),
         "{first:?}"
     );
-    assert!(matches!(lines.next().await, GatewayLine::Route { .. }));
     assert_eq!(lines.next().await, GatewayLine::Synced);
     assert_eq!(lines.next().await, GatewayLine::Heartbeat);
 
@@ -200,7 +200,8 @@ async fn the_stream_tells_demand_as_it_changes() {
 
 #[tokio::test]
 async fn the_stream_tells_which_functions_are_known_and_which_are_gone() {
-    let running = Running::serving(&json!({}), &[]).await;
+    let running = Running::start().await;
+    running.functions(&[("f", &json!({}))]);
     let address = start(&running).await;
     let token = MasterKey::new(&KEY)
         .unwrap()
@@ -210,12 +211,15 @@ async fn the_stream_tells_which_functions_are_known_and_which_are_gone() {
         body,
         text: Vec::new(),
     };
-    let GatewayLine::Gateway { tells_routes, .. } = lines.next().await else {
-        panic!("the gateway comes first");
-    };
-    assert!(tells_routes);
     let (known, generation) = lines.route().await;
     assert_eq!((known.uid.as_str(), generation), ("uid-f", Some(0)));
+    let line = lines.next().await;
+    let tells = |line: &GatewayLine, wanted| matches!(line, GatewayLine::Gateway { tells_routes, .. } if *tells_routes == wanted);
+    assert!(tells(&line, false), "pods have not been heard of: {line:?}");
+    assert_eq!(lines.next().await, GatewayLine::Synced);
+    running.pods(&[]);
+    let line = lines.next().await;
+    assert!(tells(&line, true), "{line:?}");
     running.functions(&[]);
     assert_eq!(lines.route().await, (known, None));
 }

@@ -47,6 +47,7 @@ impl GatewayView {
     /// A stream was opened: a full picture follows.
     pub fn opened(&mut self) {
         self.mentioned = Some(BTreeSet::new());
+        self.tells_routes = false;
         self.routes.clear();
     }
 
@@ -101,13 +102,18 @@ impl GatewayView {
         }
     }
 
+    /// It has told all that it tells, and will tell what changes.
+    #[must_use]
+    pub fn is_told(&self) -> bool {
+        self.synced && !self.silent && self.mentioned.is_none()
+    }
+
     /// Whether it handles requests by this `generation` of a function or a later one; nothing where it
-    /// takes none, or cannot be relied on to say so.
+    /// has not told, or does not tell.
     #[must_use]
     pub fn knows(&self, function: &FunctionKey, uid: &str, generation: i64) -> Option<bool> {
-        let tells = self.synced && !self.silent && self.is_ready() && self.tells_routes;
         let all = self.routes.len() < MOST_FUNCTIONS;
-        (tells && all).then(|| {
+        (self.is_told() && self.tells_routes && all).then(|| {
             let route = self.routes.get(function);
             route.is_some_and(|route| route.uid == uid && route.generation >= generation)
         })

@@ -7,7 +7,7 @@ use std::{
 use wasmfn_crds::hosts::FunctionKey;
 use wasmfn_report::{GatewayLine, RuntimeLine};
 
-use super::{GatewayView, RuntimeView};
+use super::{GatewayView, Routing, RuntimeView, routing::Unrouted};
 use crate::wake::Wakes;
 
 /// Demand that comes after less than this counts as one with what was before.
@@ -43,15 +43,6 @@ impl Demand {
     }
 }
 
-/// How far a function's current generation has come at the gateways.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct Routing {
-    /// Gateways that take requests, and say what they know.
-    pub gateways: usize,
-    /// Those of them that have not heard of it.
-    pub behind: usize,
-}
-
 /// All that runtime pods and gateways have said, and who is to look at it.
 #[derive(Debug)]
 pub struct Knowledge {
@@ -64,6 +55,7 @@ pub struct Knowledge {
 struct Said {
     runtimes: HashMap<PodId, RuntimeView>,
     gateways: HashMap<PodId, GatewayView>,
+    unrouted: Unrouted,
     last_demand: HashMap<FunctionKey, Instant>,
     demand_known_since: Option<Instant>,
     lines: u64,
@@ -123,6 +115,7 @@ impl Knowledge {
             .or_default()
             .seen(ready, now);
         self.note_known(&mut said, now);
+        self.functions.wake_all(said.reroute(&RouteNews::All));
     }
 
     /// A gateway opened its stream.
@@ -134,9 +127,11 @@ impl Knowledge {
 
     /// A gateway's stream has ended.
     pub fn gateway_closed(&self, pod: &PodId) {
-        if let Some(view) = self.lock().gateways.get_mut(pod) {
+        let mut said = self.lock();
+        if let Some(view) = said.gateways.get_mut(pod) {
             view.closed();
         }
+        self.functions.wake_all(said.reroute(&RouteNews::All));
     }
 
     /// A gateway said something.
@@ -145,9 +140,10 @@ impl Knowledge {
         let Some(view) = said.gateways.get_mut(pod) else {
             return;
         };
-        let routed = routed(&line).filter(|_| view.synced);
+        let news = RouteNews::of(&line);
         let changed = view.take(line);
         let turned = said.note_demand(&changed, now);
+        let routed = said.reroute(&news);
         self.note_known(&mut said, now);
         drop(said);
         self.namespaces
@@ -155,18 +151,15 @@ impl Knowledge {
         self.functions.wake_all(turned.into_iter().chain(routed));
     }
 
-    /// Which gateways know this `generation` of a function, of those that take requests.
+    /// How far this `generation` of a function has come at the gateways. Where not all know it, the
+    /// function is looked at again when that changes.
     #[must_use]
     pub fn routing(&self, function: &FunctionKey, uid: &str, generation: i64) -> Routing {
-        let said = self.lock();
-        let mut routing = Routing::default();
-        for view in said.gateways.values() {
-            if let Some(knows) = view.knows(function, uid, generation) {
-                routing.gateways += 1;
-                routing.behind += usize::from(!knows);
-            }
-        }
-        routing
+        let mut said = self.lock();
+        let Said {
+            unrouted, gateways, ..
+        } = &mut *said;
+        unrouted.ask(gateways, function, uid, generation)
     }
 
     /// A gateway is there no more, and with it what it held.
@@ -184,8 +177,10 @@ impl Knowledge {
             said.last_demand.insert(key.clone(), now);
         }
         self.note_known(&mut said, now);
+        let routed = said.reroute(&RouteNews::All);
         drop(said);
         self.look_at(held);
+        self.functions.wake_all(routed);
     }
 
     /// What a runtime pod has said so far.
@@ -226,7 +221,9 @@ impl Knowledge {
 
     /// A function is there no more.
     pub fn forget(&self, function: &FunctionKey) {
-        self.lock().last_demand.remove(function);
+        let mut said = self.lock();
+        said.last_demand.remove(function);
+        said.unrouted.forget(function);
     }
 
     fn look_at(&self, changed: impl IntoIterator<Item = FunctionKey>) {
@@ -263,18 +260,41 @@ impl Knowledge {
     }
 }
 
-/// The function that a line brings to a gateway's knowledge.
-fn routed(line: &GatewayLine) -> Option<FunctionKey> {
-    match line {
-        GatewayLine::Route { function, .. } => Some(FunctionKey {
-            namespace: function.namespace.clone(),
-            name: function.name.clone(),
-        }),
-        _ => None,
+/// What a line may change of where functions are known.
+enum RouteNews {
+    Nothing,
+    Function(FunctionKey),
+    All,
+}
+
+impl RouteNews {
+    fn of(line: &GatewayLine) -> Self {
+        match line {
+            GatewayLine::Route { function, .. } => Self::Function(FunctionKey {
+                namespace: function.namespace.clone(),
+                name: function.name.clone(),
+            }),
+            GatewayLine::Gateway { .. } | GatewayLine::Synced => Self::All,
+            GatewayLine::Function(_) | GatewayLine::Heartbeat | GatewayLine::Unknown => {
+                Self::Nothing
+            }
+        }
     }
 }
 
 impl Said {
+    /// Functions that are known everywhere now, or no more.
+    fn reroute(&mut self, news: &RouteNews) -> Vec<FunctionKey> {
+        match news {
+            RouteNews::Nothing => Vec::new(),
+            RouteNews::Function(function) => {
+                let changed = self.unrouted.look_at(&self.gateways, function);
+                changed.into_iter().collect()
+            }
+            RouteNews::All => self.unrouted.look_at_all(&self.gateways),
+        }
+    }
+
     fn runtime(&mut self, pod: &PodId) -> &mut RuntimeView {
         self.runtimes
             .entry(pod.clone())

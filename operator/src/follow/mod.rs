@@ -6,13 +6,15 @@
 mod gateway_view;
 mod knowledge;
 mod pods;
+mod routing;
 mod runtime_view;
 mod stream;
 #[cfg(test)]
 mod tests;
 
 pub use gateway_view::GatewayView;
-pub use knowledge::{Demand, Knowledge, PodId, Routing};
+pub use knowledge::{Demand, Knowledge, PodId};
 pub use pods::Followers;
+pub use routing::Routing;
 pub use runtime_view::{Report, RuntimeView};
 pub use stream::{StreamError, Target};

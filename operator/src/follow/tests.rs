@@ -25,6 +25,8 @@ use super::{
 };
 use crate::wake::Wakes;
 
+mod routing;
+
 fn id(name: &str) -> FunctionId {
     FunctionId {
         namespace: "a".into(),
@@ -250,69 +252,6 @@ fn a_silent_gateway_keeps_its_counts_until_its_pod_is_gone_or_long_unready() {
             last: Some(long),
             ..Demand::default()
         }
-    );
-}
-
-fn gateway(tells_routes: bool) -> GatewayLine {
-    GatewayLine::Gateway {
-        version: "1".into(),
-        pod: "g".into(),
-        leaving: false,
-        tells_routes,
-    }
-}
-
-fn route(name: &str, generation: Option<i64>) -> GatewayLine {
-    GatewayLine::Route {
-        function: id(name),
-        generation,
-    }
-}
-
-#[test]
-fn gateways_that_take_requests_are_asked_which_functions_they_know() {
-    let scene = scene();
-    let knowledge = &scene.knowledge;
-    let now = Instant::now();
-    let say = |name: &str, line| knowledge.gateway_said(&pod(name), line, now);
-    let behind = |uid: &str, generation| {
-        let routing = knowledge.routing(&key("x"), uid, generation);
-        (routing.behind, routing.gateways)
-    };
-    for (name, tells_routes) in [("g", true), ("h", true), ("older", false)] {
-        knowledge.gateway_seen(&pod(name), true, now);
-        knowledge.gateway_opened(&pod(name));
-        say(name, gateway(tells_routes));
-    }
-    assert_eq!(behind("uid-x", 1), (0, 0), "no picture is full yet");
-    say("g", route("x", Some(1)));
-    for name in ["g", "h", "older"] {
-        say(name, GatewayLine::Synced);
-    }
-    assert_eq!(behind("uid-x", 1), (1, 2));
-    scene.functions.take();
-    say("h", route("x", Some(2)));
-    assert_eq!(scene.functions.take(), [key("x")].into());
-    assert_eq!(behind("uid-x", 1), (0, 2), "a later one does as well");
-    assert_eq!(behind("uid-x", 2), (1, 2));
-    assert_eq!(behind("its successor", 1), (2, 2));
-    knowledge.gateway_seen(&pod("g"), false, now);
-    assert_eq!(
-        behind("uid-x", 2),
-        (0, 1),
-        "who takes no requests is let be"
-    );
-    say("h", route("x", None));
-    assert_eq!(behind("uid-x", 1), (1, 1));
-    say("h", route("x", Some(2)));
-    knowledge.gateway_closed(&pod("h"));
-    assert_eq!(behind("uid-x", 2), (0, 0), "it is silent");
-    knowledge.gateway_opened(&pod("h"));
-    say("h", GatewayLine::Synced);
-    assert_eq!(
-        behind("uid-x", 2),
-        (1, 1),
-        "its new picture has no such function"
     );
 }
 

@@ -19,7 +19,7 @@ use super::{
     pod,
     validate::Problem,
 };
-use crate::{caches::Guarded, context::Context, follow::Routing};
+use crate::{caches::Guarded, context::Context};
 
 /// What is known about a function, before anything is decided.
 #[derive(Clone, Debug)]
@@ -36,8 +36,6 @@ pub struct Fetched {
     pub active_until: Option<Instant>,
     /// Who owns which host.
     pub hosts: Arc<HostTable>,
-    /// Gateways that know its current generation.
-    pub routing: Routing,
 }
 
 /// Collects what is known about `function`.
@@ -63,11 +61,6 @@ pub fn fetch(function: &WasmFunction, context: &Context, now: Instant) -> Fetche
         active: active_until.is_some() || own_pods,
         active_until,
         hosts: host_table(context),
-        routing: context.knowledge.routing(
-            &key,
-            uid,
-            function.metadata.generation.unwrap_or_default(),
-        ),
         target,
         serving,
     }

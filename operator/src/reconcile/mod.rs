@@ -45,9 +45,6 @@ const SAFETY_NET: Duration = Duration::from_secs(600);
 /// How soon a name that somebody else has is looked at again.
 const NAME_TAKEN_RECHECK: Duration = Duration::from_secs(180);
 
-/// How soon it is looked whether a gateway that has not heard of a function is still one that counts.
-const GATEWAYS_RECHECK: Duration = Duration::from_secs(2);
-
 /// Brings what there is to what a function asks for, and writes down how it fares.
 ///
 /// # Errors
@@ -107,12 +104,7 @@ async fn reconcile_function(
     match applied {
         Err(ApplyError::NameTaken(_)) => Ok(Action::requeue(NAME_TAKEN_RECHECK)),
         Err(error) => Err(error.into()),
-        Ok(()) => {
-            let is_behind = fetched.routing.behind > 0;
-            let behind_until = is_behind.then(|| now + GATEWAYS_RECHECK);
-            let times = [paced_until, fetched.active_until, behind_until];
-            Ok(next_look(times, now))
-        }
+        Ok(()) => Ok(next_look([paced_until, fetched.active_until], now)),
     }
 }
 
@@ -150,13 +142,17 @@ async fn write(
     problem: Option<Problem>,
     context: &Context,
 ) -> Result<(), ReconcileError> {
+    let key = FunctionKey::of(function);
+    let uid = function.metadata.uid.as_deref().unwrap_or_default();
+    let generation = function.metadata.generation.unwrap_or_default();
     let observed = Observed {
         function,
         target: fetched.target.clone(),
         serving: fetched.serving.clone(),
         active: fetched.active,
-        host_problems: fetched.hosts.problems(&FunctionKey::of(function)),
-        routing: fetched.routing,
+        host_problems: fetched.hosts.problems(&key),
+        // As late as may be: gateways hear of a change when the operator does.
+        routing: context.knowledge.routing(&key, uid, generation),
         problem,
     };
     let status = status::status(&observed, &context.config, Timestamp::now());

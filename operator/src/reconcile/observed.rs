@@ -24,7 +24,7 @@ pub struct Observed<'a> {
     pub active: bool,
     /// Hosts that it claims and does not have.
     pub host_problems: &'a [HostProblem],
-    /// Gateways that know its current generation.
+    /// How far its current generation has come at the gateways.
     pub routing: Routing,
     /// What keeps it from being as it should.
     pub problem: Option<Problem>,

@@ -16,6 +16,9 @@ use crate::{
     },
 };
 
+/// Without a number, which would have the status written for each gateway that hears of it.
+const BEHIND: &str = "a gateway has not heard of this generation yet";
+
 /// All seven conditions.
 pub(super) fn findings(
     observed: &Observed<'_>,
@@ -33,7 +36,7 @@ pub(super) fn findings(
         ready(observed, &progress),
         resolution(resolved, &progress),
         loaded(observed, resolved, &progress),
-        routed(observed),
+        routed(observed, &progress),
         answers(observed, resolved, serving),
         degraded(observed, resolved),
         active(observed),
@@ -68,8 +71,8 @@ fn ready(observed: &Observed<'_>, progress: &Progress) -> Finding {
         let message = "`suspend` is set: every request is answered 503";
         return finding(kind, Truth::False, Reason::Suspended, message);
     }
-    if let (Progress::Loaded | Progress::Idle, Some(message)) = (progress, behind(observed)) {
-        return finding(kind, Truth::Unknown, Reason::GatewaysBehind, message);
+    if waits_for_gateways(observed, progress) {
+        return finding(kind, Truth::Unknown, Reason::GatewaysBehind, BEHIND);
     }
     match progress {
         Progress::Loaded => finding(kind, Truth::True, Reason::Answering, "it answers"),
@@ -128,20 +131,21 @@ fn loaded(observed: &Observed<'_>, resolved: Option<&Resolved>, progress: &Progr
     }
 }
 
-fn routed(observed: &Observed<'_>) -> Finding {
+/// Whether only gateways that have not heard of the current generation keep it from being ready.
+fn waits_for_gateways(observed: &Observed<'_>, progress: &Progress) -> bool {
+    let is_up = matches!(progress, Progress::Loaded | Progress::Idle);
+    is_up && observed.routing == Routing::Behind
+}
+
+fn routed(observed: &Observed<'_>, progress: &Progress) -> Finding {
     let kind = ConditionType::Routed;
     let Some(first) = observed.host_problems.first() else {
-        return behind(observed).map_or_else(
-            || {
-                finding(
-                    kind,
-                    Truth::True,
-                    Reason::HostsAssigned,
-                    "its hosts lead to it",
-                )
-            },
-            |message| finding(kind, Truth::Unknown, Reason::GatewaysBehind, message),
-        );
+        // Not before: in most changes they have heard of it by then.
+        if waits_for_gateways(observed, progress) {
+            return finding(kind, Truth::Unknown, Reason::GatewaysBehind, BEHIND);
+        }
+        let message = "its hosts lead to it";
+        return finding(kind, Truth::True, Reason::HostsAssigned, message);
     };
     let reason = match first {
         HostProblem::NotAllowed { .. } => Reason::HostNotAllowed,
@@ -153,13 +157,6 @@ fn routed(observed: &Observed<'_>) -> Finding {
         .map(ToString::to_string)
         .collect();
     finding(kind, Truth::False, reason, sentences.join("; "))
-}
-
-/// Says so where gateways take requests that do not know the current generation.
-fn behind(observed: &Observed<'_>) -> Option<String> {
-    let Routing { gateways, behind } = observed.routing;
-    (behind > 0)
-        .then(|| format!("{behind} of {gateways} gateways have not heard of this generation yet"))
 }
 
 /// Whether some version answers, or would after waking up.

@@ -29,22 +29,19 @@ fn it_is_ready_once_every_gateway_has_heard_of_it() {
     let old = json!({ "resolved": resolved('a'), "serving": serving('a', 1, SHARED) });
     for reports in [vec![loaded('a', 1)], Vec::new()] {
         let mut world = World::shared(old.clone(), reports);
-        world.routing = Routing {
-            gateways: 3,
-            behind: 1,
-        };
+        world.routing = Routing::Behind;
         for kind in [ConditionType::Ready, ConditionType::Routed] {
             let found = world.condition(kind);
             assert_eq!(found, is("Unknown", Reason::GatewaysBehind), "{kind:?}");
         }
         assert_eq!(world.condition(ConditionType::Serving).0, "True");
         assert_eq!(world.status().serving.unwrap().generation, 1);
-        world.routing.behind = 0;
-        assert_eq!(world.condition(ConditionType::Ready).0, "True");
-        assert_eq!(
-            world.condition(ConditionType::Routed),
-            is("True", Reason::HostsAssigned)
-        );
+        for routing in [Routing::Unsure, Routing::Everywhere] {
+            world.routing = routing;
+            assert_eq!(world.condition(ConditionType::Ready).0, "True");
+            let routed = world.condition(ConditionType::Routed);
+            assert_eq!(routed, is("True", Reason::HostsAssigned), "{routing:?}");
+        }
     }
 }
 
@@ -55,10 +52,7 @@ fn gateways_that_lag_hide_no_problem() {
     world.host_problems = vec![HostProblem::NotAllowed {
         host: "h.net".into(),
     }];
-    world.routing = Routing {
-        gateways: 1,
-        behind: 1,
-    };
+    world.routing = Routing::Behind;
     assert_eq!(
         world.condition(ConditionType::Ready),
         is("False", Reason::CompileFailed)
@@ -66,5 +60,20 @@ fn gateways_that_lag_hide_no_problem() {
     assert_eq!(
         world.condition(ConditionType::Routed),
         is("False", Reason::HostNotAllowed)
+    );
+}
+
+#[test]
+fn hosts_are_not_in_doubt_while_the_module_is_on_its_way() {
+    let old = json!({ "resolved": resolved('a') });
+    let mut world = World::shared(old, [report(Load::Compiling)]);
+    world.routing = Routing::Behind;
+    assert_eq!(
+        world.condition(ConditionType::Ready),
+        is("Unknown", Reason::Compiling)
+    );
+    assert_eq!(
+        world.condition(ConditionType::Routed),
+        is("True", Reason::HostsAssigned)
     );
 }
