@@ -12,6 +12,14 @@ use kube::{
     runtime::watcher::{self, ExponentialBackoff},
 };
 
+mod reach;
+
+pub use reach::Reach;
+
+/// What is logged unless `RUST_LOG` says otherwise. kube logs each request that fails, as does whoever
+/// asked, where it is news.
+pub const LOG_FILTER: &str = "info,kube_client::client::builder=off";
+
 /// How long the API server may take to accept a connection.
 const CONNECT_WITHIN: Duration = Duration::from_secs(3);
 

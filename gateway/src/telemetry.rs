@@ -4,7 +4,8 @@ use tracing_subscriber::EnvFilter;
 
 /// Starts logging. Without `RUST_LOG` it logs at `info`.
 pub fn start() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_default_env();
+    let filter = filter.unwrap_or_else(|_| EnvFilter::new(wasmfn_api_server::LOG_FILTER));
     tracing_subscriber::fmt()
         .json()
         .flatten_event(true)

@@ -16,6 +16,7 @@ use kube::{
 };
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use wasmfn_api_server::Reach;
 use wasmfn_crds::{
     WasmFunction,
     hosts::FunctionKey,
@@ -277,23 +278,21 @@ where
     K: Resource + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
     K::DynamicType: Clone + Debug + Eq + Hash + Send + Sync,
 {
-    let plural = api.resource_url().to_owned();
+    let url = api.resource_url().to_owned();
     let stream = watcher::watcher(api, config)
         .backoff(wasmfn_api_server::pauses())
         .modify(|object| object.meta_mut().managed_fields = None);
     let stream = reflector::reflector(writer, stream);
     async move {
         let mut stream = std::pin::pin!(stream);
+        let mut reach = Reach::of(url);
         while let Some(event) = stream.next().await {
             match event {
-                Ok(event) => changed(&event),
-                Err(error) => {
-                    tracing::warn!(
-                        url = plural,
-                        error = crate::telemetry::chain(&error),
-                        "a watch failed"
-                    );
+                Ok(event) => {
+                    reach.is_there();
+                    changed(&event);
                 }
+                Err(error) => reach.is_away(&error),
             }
         }
     }

@@ -16,7 +16,8 @@ fn main() -> ExitCode {
 #[tokio::main]
 async fn serve() -> ExitCode {
     let settings = PodSettings::parse();
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_default_env();
+    let filter = filter.unwrap_or_else(|_| EnvFilter::new(wasmfn_api_server::LOG_FILTER));
     tracing_subscriber::fmt()
         .json()
         .with_env_filter(filter)

@@ -108,6 +108,8 @@ async fn a_leaving_pod_serves_on_and_a_closing_one_finishes() {
     assert_eq!(answer.status, 200);
     assert_eq!(answer.header("connection"), "close");
 
+    // The first one is not taken for the slow one.
+    world.until("hello", |report| report.in_flight == 0).await;
     let address = world.address;
     let slow =
         tokio::spawn(async move { client::get(address, "hello", "/slow?milliseconds=1500").await });

@@ -15,6 +15,7 @@ use kube::{
         watcher::{self, Event, watcher},
     },
 };
+use wasmfn_api_server::Reach;
 use wasmfn_crds::{WasmFunction, names::RUNTIME_LABEL};
 
 use crate::{endpoints, world::World};
@@ -79,17 +80,17 @@ async fn follow<E, T>(
     E: Resource + Debug,
 {
     let mut objects = Objects::default();
+    let mut reach = Reach::of(what);
     let mut batches = std::pin::pin!(events.ready_chunks(TOGETHER));
     while let Some(batch) = batches.next().await {
         let mut news = false;
         for event in batch {
             match event {
-                Ok(event) => news |= objects.take(event, &parsed),
-                Err(error) => tracing::warn!(
-                    what,
-                    error = &error as &dyn std::error::Error,
-                    "cannot hear of changes; what was known stands"
-                ),
+                Ok(event) => {
+                    reach.is_there();
+                    news |= objects.take(event, &parsed);
+                }
+                Err(error) => reach.is_away(&error),
             }
         }
         if news && let Some(complete) = objects.complete() {

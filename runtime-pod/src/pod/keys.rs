@@ -11,9 +11,9 @@ use kube::{
     Api, Client,
     runtime::{WatchStreamExt, watcher::watcher},
 };
+use wasmfn_api_server::Reach;
 use wasmfn_crds::names::KEYS_SECRET;
 
-use super::watch::Reach;
 use crate::tokens::Tokens;
 
 /// Follows for ever. A Secret that is deleted or incomplete changes nothing.
