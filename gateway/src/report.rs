@@ -1,4 +1,5 @@
-//! The gateway's state stream: functions that it knows, and demand for each, as `wasmfn-report` lays it down.
+//! The gateway's state stream: functions that it knows, and demand for each, as `wasmfn-report` lays
+//! it down.
 
 use std::{
     collections::{HashMap, HashSet},

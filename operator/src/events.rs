@@ -31,7 +31,8 @@ pub fn transitions(old: &[Condition], new: &[Condition]) -> Vec<Event> {
 }
 
 /// What is not known yet is no news. A good state is news where it was not there before, but for
-/// the parts that are good from the start, or once it is known how they are; a bad one also where its reason is another.
+/// the parts that are good from the start, or once it is known how they are; a bad one also where its
+/// reason is another.
 fn is_news(before: Option<&Condition>, after: &Condition, good: &str) -> bool {
     if after.status == "Unknown" {
         return false;

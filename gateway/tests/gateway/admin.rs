@@ -113,6 +113,18 @@ struct Lines {
 }
 
 impl Lines {
+    async fn of(address: SocketAddr) -> Self {
+        let token = MasterKey::new(&KEY)
+            .unwrap()
+            .derive(Purpose::Admin, "wasmfn");
+        let response = ask(address, "/v1/state", &token).await;
+        assert_eq!(response.status(), 200);
+        Self {
+            body: response.into_body(),
+            text: Vec::new(),
+        }
+    }
+
     async fn next(&mut self) -> GatewayLine {
         loop {
             if let Some(end) = self.text.iter().position(|byte| *byte == b'\n') {
@@ -155,15 +167,7 @@ async fn the_stream_tells_demand_as_it_changes() {
     for token in ["", "wrong"] {
         assert_eq!(ask(address, "/v1/state", token).await.status(), 401);
     }
-    let token = MasterKey::new(&KEY)
-        .unwrap()
-        .derive(Purpose::Admin, "wasmfn");
-    let response = ask(address, "/v1/state", &token).await;
-    assert_eq!(response.status(), 200);
-    let mut lines = Lines {
-        body: response.into_body(),
-        text: Vec::new(),
-    };
+    let mut lines = Lines::of(address).await;
     assert!(matches!(lines.next().await, GatewayLine::Route { .. }));
     let first = lines.next().await;
     assert!(
@@ -203,14 +207,7 @@ async fn the_stream_tells_which_functions_are_known_and_which_are_gone() {
     let running = Running::start().await;
     running.functions(&[("f", &json!({}))]);
     let address = start(&running).await;
-    let token = MasterKey::new(&KEY)
-        .unwrap()
-        .derive(Purpose::Admin, "wasmfn");
-    let body = ask(address, "/v1/state", &token).await.into_body();
-    let mut lines = Lines {
-        body,
-        text: Vec::new(),
-    };
+    let mut lines = Lines::of(address).await;
     let (known, generation) = lines.route().await;
     assert_eq!((known.uid.as_str(), generation), ("uid-f", Some(0)));
     let line = lines.next().await;
@@ -228,19 +225,12 @@ async fn the_stream_tells_which_functions_are_known_and_which_are_gone() {
 async fn a_function_that_is_deleted_is_told_as_long_as_it_holds_requests() {
     let running = Running::serving(&json!({}), &[]).await;
     let address = start(&running).await;
-    let token = MasterKey::new(&KEY)
-        .unwrap()
-        .derive(Purpose::Admin, "wasmfn");
     let public = running.public;
     let pod = pod::start(|_| futures::future::pending::<&str>()).await;
     running.pods(&[(pod, Ready)]);
     let asked = tokio::spawn(async move { get(public, "/").await });
     until("it is in flight", || running.counts() == (1, 0)).await;
-    let body = ask(address, "/v1/state", &token).await.into_body();
-    let mut lines = Lines {
-        body,
-        text: Vec::new(),
-    };
+    let mut lines = Lines::of(address).await;
     assert_eq!(lines.function().await.in_flight, 1);
     running.functions(&[]);
     asked.abort();
@@ -251,14 +241,7 @@ async fn a_function_that_is_deleted_is_told_as_long_as_it_holds_requests() {
 async fn a_request_that_waits_is_in_the_stream_within_10_ms() {
     let running = Running::serving(&json!({}), &[]).await;
     let address = start(&running).await;
-    let token = MasterKey::new(&KEY)
-        .unwrap()
-        .derive(Purpose::Admin, "wasmfn");
-    let body = ask(address, "/v1/state", &token).await.into_body();
-    let mut lines = Lines {
-        body,
-        text: Vec::new(),
-    };
+    let mut lines = Lines::of(address).await;
     let mut shortest = PATIENCE;
     for _ in 0..20 {
         let public = running.public;

@@ -115,7 +115,9 @@ impl Knowledge {
             .or_default()
             .seen(ready, now);
         self.note_known(&mut said, now);
-        self.functions.wake_all(said.reroute(&RouteNews::All));
+        let routed = said.reroute(&RouteNews::All);
+        drop(said);
+        self.functions.wake_all(routed);
     }
 
     /// A gateway opened its stream.
@@ -131,7 +133,9 @@ impl Knowledge {
         if let Some(view) = said.gateways.get_mut(pod) {
             view.closed();
         }
-        self.functions.wake_all(said.reroute(&RouteNews::All));
+        let routed = said.reroute(&RouteNews::All);
+        drop(said);
+        self.functions.wake_all(routed);
     }
 
     /// A gateway said something.
