@@ -4,13 +4,18 @@
 //! kube's own limits are made for tools: 30 s to connect, none for the answer to a request, nearly
 //! five minutes until a silent watch counts as dead, and pauses of up to half a minute between tries.
 
-use std::time::Duration;
+use std::{fmt::Debug, time::Duration};
 
 use backon::ExponentialBuilder;
+use futures::Stream;
 use kube::{
-    Client, Config,
-    runtime::watcher::{self, ExponentialBackoff},
+    Api, Client, Config, Resource,
+    runtime::{
+        WatchStreamExt,
+        watcher::{self, Event, ExponentialBackoff, watcher},
+    },
 };
+use serde::de::DeserializeOwned;
 
 mod reach;
 
@@ -52,15 +57,19 @@ fn limited(mut config: Config, connect: Duration, answer: Duration) -> Result<Cl
     Client::try_from(config)
 }
 
-/// How to watch, so that a watch of a dead API server is noticed.
-#[must_use]
-pub fn watch() -> watcher::Config {
-    watcher::Config::default().timeout(WATCH_SECONDS)
+/// What there is, and each change of it, without end: a watch of a dead API server is noticed, and a
+/// failed one is begun again after a pause.
+pub fn changes<K>(
+    api: Api<K>,
+    which: watcher::Config,
+) -> impl Stream<Item = watcher::Result<Event<K>>> + Send
+where
+    K: Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    watcher(api, which.timeout(WATCH_SECONDS)).backoff(pauses())
 }
 
-/// Pauses between tries of a watch, without end.
-#[must_use]
-pub fn pauses() -> ExponentialBackoff {
+fn pauses() -> ExponentialBackoff {
     ExponentialBuilder::default()
         .with_min_delay(PAUSES.0)
         .with_max_delay(PAUSES.1)

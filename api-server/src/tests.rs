@@ -6,14 +6,7 @@ use http::{Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::{
-    Api,
-    client::Body,
-    runtime::{
-        WatchStreamExt,
-        watcher::{Event, watcher},
-    },
-};
+use kube::{Api, client::Body, runtime::watcher::Event};
 use serde_json::json;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -57,11 +50,7 @@ fn silence() -> Said {
 async fn a_watch_that_falls_silent_goes_on_from_where_it_was() {
     let (service, mut server) = mock::pair();
     let api: Api<ConfigMap> = Api::all(Client::new(service, "default"));
-    let following = tokio::spawn(
-        watcher(api, watch())
-            .backoff(pauses())
-            .for_each(async |_| {}),
-    );
+    let following = tokio::spawn(changes(api, watcher::Config::default()).for_each(async |_| {}));
     let (_, answer) = request(&mut server).await;
     answer.send_response(Response::new(Full::from(list()).boxed_unsync()));
     let (first, answer) = request(&mut server).await;
@@ -101,7 +90,7 @@ async fn a_request_that_is_not_answered_is_given_up_and_tried_again() {
     let limit = Duration::from_secs(1);
     let client = limited(config, limit, limit).expect("a client");
     let api: Api<ConfigMap> = Api::all(client);
-    let mut events = pin!(watcher(api, watch()).backoff(pauses()));
+    let mut events = pin!(changes(api, watcher::Config::default()));
     let server = tokio::spawn(async move {
         let silent = takes_a_request(&listener).await;
         let mut stream = takes_a_request(&listener).await;

@@ -231,8 +231,8 @@ impl Writers {
 impl Writers {
     /// Keeps all caches up to date, and tells `listener` of each change, until dropped.
     pub async fn run(self, client: Client, listener: Arc<impl Listener>) {
-        let ours = wasmfn_api_server::watch().labels(&format!("{MANAGED_BY_LABEL}={MANAGED_BY}"));
-        let pods = wasmfn_api_server::watch().labels(&format!(
+        let ours = watcher::Config::default().labels(&format!("{MANAGED_BY_LABEL}={MANAGED_BY}"));
+        let pods = watcher::Config::default().labels(&format!(
             "{NAME_LABEL}={MANAGED_BY},{COMPONENT_LABEL} in ({RUNTIME_COMPONENT},{GATEWAY_COMPONENT})"
         ));
         let (on_function, on_pod, on_deployment) = (
@@ -250,7 +250,7 @@ impl Writers {
         futures::join!(
             watch(
                 Api::all(client.clone()),
-                wasmfn_api_server::watch(),
+                watcher::Config::default(),
                 self.functions,
                 move |event| on_function.function(event),
             ),
@@ -279,8 +279,7 @@ where
     K::DynamicType: Clone + Debug + Eq + Hash + Send + Sync,
 {
     let url = api.resource_url().to_owned();
-    let stream = watcher::watcher(api, config)
-        .backoff(wasmfn_api_server::pauses())
+    let stream = wasmfn_api_server::changes(api, config)
         .modify(|object| object.meta_mut().managed_fields = None);
     let stream = reflector::reflector(writer, stream);
     async move {

@@ -10,10 +10,7 @@ use k8s_openapi::{
 use kube::{
     Api, Client, Resource,
     core::DeserializeGuard,
-    runtime::{
-        WatchStreamExt,
-        watcher::{self, Event, watcher},
-    },
+    runtime::watcher::{self, Event},
 };
 use wasmfn_api_server::Reach;
 use wasmfn_crds::{WasmFunction, names::RUNTIME_LABEL};
@@ -32,7 +29,7 @@ pub async fn functions(client: Client, world: Arc<World>) {
     let api: Api<DeserializeGuard<WasmFunction>> = Api::all(client);
     follow(
         "WasmFunctions",
-        watcher(api, wasmfn_api_server::watch()).backoff(wasmfn_api_server::pauses()),
+        wasmfn_api_server::changes(api, watcher::Config::default()),
         |guard| match guard.0 {
             Ok(function) => Some(function),
             Err(invalid) => {
@@ -56,10 +53,10 @@ pub async fn functions(client: Client, world: Arc<World>) {
 /// Follows the pods of all runtime deployments for ever.
 pub async fn endpoints(client: Client, world: Arc<World>) {
     let api: Api<EndpointSlice> = Api::all(client);
-    let config = wasmfn_api_server::watch().labels(RUNTIME_LABEL);
+    let config = watcher::Config::default().labels(RUNTIME_LABEL);
     follow(
         "EndpointSlices",
-        watcher(api, config).backoff(wasmfn_api_server::pauses()),
+        wasmfn_api_server::changes(api, config),
         Some,
         |slices| {
             let addresses = endpoints::gather(slices.values().map(AsRef::as_ref));

@@ -6,6 +6,8 @@ use std::{
 use wasmfn_crds::hosts::FunctionKey;
 use wasmfn_report::{FunctionId, GatewayFunction, GatewayLine};
 
+use super::key;
+
 /// A gateway that says nothing is taken to hold no requests any more once its pod has not been ready
 /// for this long either.
 const LOST_AFTER: Duration = Duration::from_secs(120);
@@ -120,10 +122,7 @@ impl GatewayView {
     }
 
     fn take_route(&mut self, function: FunctionId, generation: Option<i64>) {
-        let key = FunctionKey {
-            namespace: function.namespace,
-            name: function.name,
-        };
+        let key = key(&function);
         let uid = function.uid;
         match generation {
             None => _ = self.routes.remove(&key),
@@ -151,10 +150,7 @@ impl GatewayView {
     }
 
     fn take_function(&mut self, line: GatewayFunction) -> Vec<FunctionKey> {
-        let key = FunctionKey {
-            namespace: line.function.namespace.clone(),
-            name: line.function.name.clone(),
-        };
+        let key = key(&line.function);
         let before = self.functions.get(&key);
         if before.is_none() && self.functions.len() >= MOST_FUNCTIONS {
             return Vec::new();

@@ -7,7 +7,7 @@ use std::{
 use wasmfn_crds::hosts::FunctionKey;
 use wasmfn_report::{GatewayLine, RuntimeLine};
 
-use super::{GatewayView, Routing, RuntimeView, routing::Unrouted};
+use super::{GatewayView, Routing, RuntimeView, key, routing::Unrouted};
 use crate::wake::Wakes;
 
 /// Demand that comes after less than this counts as one with what was before.
@@ -115,9 +115,7 @@ impl Knowledge {
             .or_default()
             .seen(ready, now);
         self.note_known(&mut said, now);
-        let routed = said.reroute(&RouteNews::All);
-        drop(said);
-        self.functions.wake_all(routed);
+        self.gateways_changed(said);
     }
 
     /// A gateway opened its stream.
@@ -133,9 +131,7 @@ impl Knowledge {
         if let Some(view) = said.gateways.get_mut(pod) {
             view.closed();
         }
-        let routed = said.reroute(&RouteNews::All);
-        drop(said);
-        self.functions.wake_all(routed);
+        self.gateways_changed(said);
     }
 
     /// A gateway said something.
@@ -181,10 +177,8 @@ impl Knowledge {
             said.last_demand.insert(key.clone(), now);
         }
         self.note_known(&mut said, now);
-        let routed = said.reroute(&RouteNews::All);
-        drop(said);
+        self.gateways_changed(said);
         self.look_at(held);
-        self.functions.wake_all(routed);
     }
 
     /// What a runtime pod has said so far.
@@ -228,6 +222,13 @@ impl Knowledge {
         let mut said = self.lock();
         said.last_demand.remove(function);
         said.unrouted.forget(function);
+    }
+
+    /// Has the functions looked at that are known everywhere now, or no more.
+    fn gateways_changed(&self, mut said: MutexGuard<'_, Said>) {
+        let routed = said.reroute(&RouteNews::All);
+        drop(said);
+        self.functions.wake_all(routed);
     }
 
     fn look_at(&self, changed: impl IntoIterator<Item = FunctionKey>) {
@@ -274,10 +275,7 @@ enum RouteNews {
 impl RouteNews {
     fn of(line: &GatewayLine) -> Self {
         match line {
-            GatewayLine::Route { function, .. } => Self::Function(FunctionKey {
-                namespace: function.namespace.clone(),
-                name: function.name.clone(),
-            }),
+            GatewayLine::Route { function, .. } => Self::Function(key(function)),
             GatewayLine::Gateway { .. } | GatewayLine::Synced => Self::All,
             GatewayLine::Function(_) | GatewayLine::Heartbeat | GatewayLine::Unknown => {
                 Self::Nothing

@@ -58,12 +58,10 @@ impl Unrouted {
         function: &FunctionKey,
     ) -> Option<FunctionKey> {
         let asked = self.0.get_mut(function)?;
-        let answer = routing(gateways, function, &asked.uid, asked.generation);
-        let before = std::mem::replace(&mut asked.answer, answer);
-        if answer == Routing::Everywhere {
+        let is_news = asked.again(gateways, function);
+        if asked.answer == Routing::Everywhere {
             self.0.remove(function);
         }
-        let is_news = (before == Routing::Behind) != (answer == Routing::Behind);
         is_news.then(|| function.clone())
     }
 
@@ -72,16 +70,28 @@ impl Unrouted {
         &mut self,
         gateways: &HashMap<PodId, GatewayView>,
     ) -> Vec<FunctionKey> {
-        let functions: Vec<FunctionKey> = self.0.keys().cloned().collect();
-        let changed = functions
-            .iter()
-            .filter_map(|function| self.look_at(gateways, function));
-        changed.collect()
+        let mut changed = Vec::new();
+        self.0.retain(|function, asked| {
+            if asked.again(gateways, function) {
+                changed.push(function.clone());
+            }
+            asked.answer != Routing::Everywhere
+        });
+        changed
     }
 
     /// A function is there no more.
     pub(super) fn forget(&mut self, function: &FunctionKey) {
         self.0.remove(function);
+    }
+}
+
+impl Asked {
+    /// Answers again; whether that is news to who has asked.
+    fn again(&mut self, gateways: &HashMap<PodId, GatewayView>, function: &FunctionKey) -> bool {
+        let answer = routing(gateways, function, &self.uid, self.generation);
+        let before = std::mem::replace(&mut self.answer, answer);
+        (before == Routing::Behind) != (answer == Routing::Behind)
     }
 }
 

@@ -1,7 +1,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use wasmfn_crds::hosts::FunctionKey;
-use wasmfn_report::{FunctionId, PodState, RuntimeFunction, RuntimeLine};
+use wasmfn_report::{PodState, RuntimeFunction, RuntimeLine};
+
+use super::key;
 
 /// Most functions that one pod is believed to hold: a bound on what a broken pod can make the
 /// operator keep.
@@ -136,13 +138,6 @@ impl RuntimeView {
             changed.extend(self.functions.keys().cloned());
         }
         changed
-    }
-}
-
-fn key(function: &FunctionId) -> FunctionKey {
-    FunctionKey {
-        namespace: function.namespace.clone(),
-        name: function.name.clone(),
     }
 }
 

@@ -9,7 +9,7 @@ use futures::TryStreamExt;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Api, Client,
-    runtime::{WatchStreamExt, watcher::watcher},
+    runtime::{WatchStreamExt, watcher},
 };
 use wasmfn_api_server::Reach;
 use wasmfn_crds::names::KEYS_SECRET;
@@ -19,10 +19,8 @@ use crate::tokens::Tokens;
 /// Follows for ever. A Secret that is deleted or incomplete changes nothing.
 pub(super) async fn follow(client: Client, namespace: String, tokens: Arc<Tokens>) {
     let api: Api<Secret> = Api::namespaced(client, &namespace);
-    let only = wasmfn_api_server::watch().fields(&format!("metadata.name={KEYS_SECRET}"));
-    let secrets = watcher(api, only)
-        .backoff(wasmfn_api_server::pauses())
-        .applied_objects();
+    let only = watcher::Config::default().fields(&format!("metadata.name={KEYS_SECRET}"));
+    let secrets = wasmfn_api_server::changes(api, only).applied_objects();
     let mut secrets = std::pin::pin!(secrets);
     let mut reach = Reach::of(KEYS_SECRET);
     loop {

@@ -4,10 +4,7 @@ use futures::TryStreamExt;
 use kube::{
     Api, Client, ResourceExt,
     core::DeserializeGuard,
-    runtime::{
-        WatchStreamExt,
-        watcher::{Event, watcher},
-    },
+    runtime::watcher::{self, Event},
 };
 use wasmfn_api_server::Reach;
 use wasmfn_crds::WasmFunction;
@@ -18,7 +15,7 @@ use super::feed::Feed;
 /// is away, what was known last stays.
 pub(super) async fn follow(client: Client, namespace: String, mut feed: Feed) {
     let api: Api<DeserializeGuard<WasmFunction>> = Api::namespaced(client, &namespace);
-    let events = watcher(api, wasmfn_api_server::watch()).backoff(wasmfn_api_server::pauses());
+    let events = wasmfn_api_server::changes(api, watcher::Config::default());
     let mut events = std::pin::pin!(events);
     let mut reach = Reach::of("WasmFunctions");
     loop {
