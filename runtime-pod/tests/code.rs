@@ -249,15 +249,16 @@ async fn of_two_pods_one_compiles() {
     let mut second = World::with(plan, Arc::clone(&first.registry)).await;
     first.registry.push("r/hello:1", guests::bytes("answer"));
     first.apply("hello", json!({"image": "r/hello:1"}));
+    first.record("hello").await;
+    // Only the second pod asks the other: it finds one that makes the code, or has it.
     first
         .until("hello", |report| {
             matches!(
                 report.load,
-                wasmfn_report::Load::Compiling | wasmfn_report::Load::Waiting
-            ) && report.resolution.is_some()
+                wasmfn_report::Load::Compiling | wasmfn_report::Load::Loaded
+            )
         })
         .await;
-    first.record("hello").await;
     second.restore(&first);
     first.loaded("hello").await;
     second.loaded("hello").await;
