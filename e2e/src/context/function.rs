@@ -11,7 +11,7 @@ use crate::http::Answer;
 use crate::wait::wait_until;
 
 /// How long a function may take to become ready: a pod may have to start for it.
-const READY_DEADLINE: Duration = Duration::from_secs(90);
+const READY_DEADLINE: Duration = Duration::from_secs(180);
 
 impl Context {
     /// A function's manifest. `spec` holds the fields besides `image`.

@@ -11,9 +11,13 @@ use http_body::Frame;
 use http_body_util::StreamBody;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use super::tally::{ID_HEADER, Tally};
 use super::{Answer, LoadReport, Origin};
+
+/// How often a piece of their bodies comes: the gateway ends one of which nothing comes for a minute.
+const PIECE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Requests under way whose bodies do not end before they are let go.
 pub struct Held(Vec<Request>);
@@ -100,9 +104,11 @@ impl Drop for Held {
 impl Request {
     fn start(origin: &Origin, host: &str, path: &str, id: String) -> Self {
         let (release, released) = oneshot::channel::<()>();
-        let body = StreamBody::new(stream::once(async move {
-            let _ = released.await;
-            Ok::<_, Infallible>(Frame::data(Bytes::from_static(b".")))
+        let body = StreamBody::new(stream::unfold(Some(released), |waits| async move {
+            let mut released = waits?;
+            let is_let_go = timeout(PIECE_INTERVAL, &mut released).await.is_ok();
+            let piece = Frame::data(Bytes::from_static(b"."));
+            Some((Ok::<_, Infallible>(piece), (!is_let_go).then_some(released)))
         }));
         let request = origin
             .request(Method::POST, host, path)

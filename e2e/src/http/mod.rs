@@ -32,7 +32,7 @@ pub type RequestBody = BoxBody<Bytes, BodyError>;
 /// How long to try to connect.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 /// How long to wait for a whole answer.
-const ANSWER_DEADLINE: Duration = Duration::from_secs(120);
+const ANSWER_DEADLINE: Duration = Duration::from_secs(300);
 
 /// Sends requests to one origin, such as the gateway's port on 127.0.0.1.
 #[derive(Clone)]
@@ -167,7 +167,7 @@ impl RequestBuilder {
     /// Sends it, and reads the answer to its end.
     ///
     /// # Errors
-    /// As [`Self::open`]; or the answer breaks off, or takes longer than two minutes.
+    /// As [`Self::open`]; or the answer breaks off, or takes longer than five minutes.
     pub async fn send(self) -> Result<Answer> {
         let whole = async {
             let (head, body) = self.open().await?.into_parts();
@@ -181,7 +181,7 @@ impl RequestBuilder {
             })
         };
         let answer = tokio::time::timeout(ANSWER_DEADLINE, whole).await;
-        answer.context("no whole answer within two minutes")?
+        answer.context("no whole answer within five minutes")?
     }
 }
 

@@ -1,11 +1,14 @@
 //! The cluster itself: DNS and Services work across nodes, registries take pushes, and pods reach them.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
 use futures::FutureExt;
 
 use crate::context::Context;
 use crate::settings::{PRIVATE_REGISTRY_HOST, REGISTRY_HOST};
 use crate::story::Story;
+use crate::wait::wait_until;
 
 /// See the module.
 pub const STORY: Story = Story {
@@ -13,6 +16,8 @@ pub const STORY: Story = Story {
     needs: &[],
     run: |context| tell(context).boxed(),
 };
+
+const SERVICE_CHANGES: Duration = Duration::from_secs(120);
 
 async fn tell(context: Context) -> Result<()> {
     let module = b"\0asm\x01\0\0\0";
@@ -36,7 +41,12 @@ async fn tell(context: Context) -> Result<()> {
     );
 
     context.cluster.remove_registry().await?;
-    let seen = context.request_inside(&[&manifest, accept]).await?;
-    ensure!(seen.status == 0, "the registry was to be away: {seen:?}");
+    // Whether a pod's node has heard of it is the cluster's business.
+    wait_until("the registry is away", SERVICE_CHANGES, async || {
+        let seen = context.request_inside(&[&manifest, accept]).await?;
+        ensure!(seen.status == 0, "{seen:?}");
+        Ok(Some(()))
+    })
+    .await?;
     context.cluster.return_registries().await
 }

@@ -22,6 +22,8 @@ pub const STORY: Story = Story {
 };
 
 const API_SERVER_AWAY: Duration = Duration::from_secs(30);
+/// What goes, and a container that starts, on a busy machine.
+const GOES_AND_STARTS: Duration = Duration::from_secs(120);
 const POD_START: Duration = Duration::from_secs(120);
 /// A node's kube-proxy leads nobody to an API server that is back before it has heard of it; it asks
 /// again after up to a minute, and may ask one that is only starting.
@@ -65,7 +67,8 @@ async fn tell(context: Context) -> Result<()> {
     })
     .await?;
     becomes_as_before(&context, &before).await?;
-    everyone_hears_again(&context, &image).await
+    everyone_hears_again(&context, &image).await?;
+    services_are_heard_of(&context).await
 }
 
 /// A new function is ready only once every gateway has heard of it.
@@ -83,6 +86,29 @@ async fn everyone_hears_again(context: &Context, image: &str) -> Result<()> {
     Ok(())
 }
 
+/// A node that hears of no changes leads requests to pods that are gone, also in the stories after
+/// this one.
+async fn services_are_heard_of(context: &Context) -> Result<()> {
+    let service = json!({
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": { "name": "heard", "namespace": context.namespace },
+        "spec": { "selector": { "app": "nobody" }, "ports": [{ "port": 80 }] },
+    });
+    context.apply(&service).await?;
+    let rules = "{ iptables-save; nft list ruleset; } 2> /dev/null";
+    let look = format!("{rules} | grep --quiet '{}/heard'", context.namespace);
+    for node in context.nodes()?.all() {
+        let what = format!("{} hears of Services", node.name());
+        wait_until(&what, KUBE_PROXY_BACK, async || {
+            node.exec(["sh", "-c", &look]).run().await?;
+            Ok(Some(()))
+        })
+        .await?;
+    }
+    Ok(())
+}
+
 async fn operators_killed(context: &Context) -> Result<()> {
     let before = context.operator_pods().await?;
     context.kill_operators().await?;
@@ -90,7 +116,7 @@ async fn operators_killed(context: &Context) -> Result<()> {
 }
 
 async fn api_server_is_away(context: &Context) -> Result<()> {
-    wait_until("the API server is away", API_SERVER_AWAY, async || {
+    wait_until("the API server is away", GOES_AND_STARTS, async || {
         let readyz = ["get", "--raw", "/readyz", "--request-timeout=2s"];
         let answer = context.cluster.kubectl().args(readyz).raw_output().await?;
         Ok((!answer.status.success()).then_some(()))
@@ -103,7 +129,7 @@ async fn api_server_is_away(context: &Context) -> Result<()> {
 async fn container_restarts(context: &Context, pod: &Pod) -> Result<()> {
     let started = Instant::now();
     context.kill_container(pod, "runtime").await?;
-    context.answers("hello", "answer", API_SERVER_AWAY).await?;
+    context.answers("hello", "answer", GOES_AND_STARTS).await?;
     println!(
         "    container restarted without API server, answers after {:.1?}",
         started.elapsed()

@@ -23,7 +23,7 @@ async fn tell(context: Context) -> Result<()> {
     let limits = json!({
         "cpuMillisecondsPerRequest": 500,
         "memoryPerRequest": "32Mi",
-        "timeoutSeconds": 3,
+        "timeoutSeconds": 10,
         "requestBytes": "1Mi",
         "responseBytes": "1Mi",
     });

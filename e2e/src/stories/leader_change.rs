@@ -34,7 +34,11 @@ async fn tell(context: Context) -> Result<()> {
         "scaleDownWindowSeconds": 5,
         "idleSeconds": 5,
     });
-    let spec = json!({ "placement": "Dedicated", "scaling": scaling });
+    let spec = json!({
+        "placement": "Dedicated",
+        "limits": { "timeoutSeconds": 300 },
+        "scaling": scaling,
+    });
     context.deploy("own", &image, &spec).await?;
     let replicas = context.observe_replicas("own").await?;
     let traffic = context.traffic("own", "/id", 1);

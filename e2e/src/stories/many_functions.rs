@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use futures::FutureExt;
-use futures::future::try_join_all;
 use serde_json::json;
 use wasmfn_crds::WasmFunction;
 
@@ -35,15 +34,9 @@ async fn tell(context: Context) -> Result<()> {
     let all = json!({ "apiVersion": "v1", "kind": "List", "items": manifests });
     let started = Instant::now();
     context.apply(&all).await?;
-    try_join_all((0..FUNCTIONS).map(|index| {
-        let context = context.clone();
-        async move {
-            context
-                .condition(&name(index), "Ready", "True", ALL_READY)
-                .await
-        }
-    }))
-    .await?;
+    let ready = ["wait", "wasmfunctions", "--all", "--for=condition=Ready"];
+    let within = format!("--timeout={}s", ALL_READY.as_secs());
+    context.kubectl().args(ready).arg(within).run().await?;
     println!(
         "    {FUNCTIONS} functions applied at once, the last Ready after {:.1?}",
         started.elapsed()

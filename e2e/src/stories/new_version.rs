@@ -18,7 +18,7 @@ pub const STORY: Story = Story {
     run: |context| tell(context).boxed(),
 };
 
-const SOON: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_secs(120);
 const RUNTIME: &str = "app.kubernetes.io/component=runtime";
 
 async fn tell(context: Context) -> Result<()> {

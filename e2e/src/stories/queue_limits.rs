@@ -20,20 +20,20 @@ pub const STORY: Story = Story {
     run: |context| tell(context).boxed(),
 };
 
-const BEGUN: Duration = Duration::from_secs(30);
-/// Waiting requests may wait a minute by their spec: an answer sooner than this is no time-out.
-const AT_ONCE: Duration = Duration::from_secs(10);
+const BEGUN: Duration = Duration::from_secs(120);
+/// Waiting requests may wait ten minutes by their spec: an answer sooner than this is no time-out.
+const AT_ONCE: Duration = Duration::from_secs(60);
 /// How many wait when something happens to their function.
 const WAITING: usize = 6;
 
 async fn tell(context: Context) -> Result<()> {
     let image = context.push_guest("answer", "queues:v1").await?;
-    let narrow = one_at_a_time(&json!({ "maxQueued": 4, "maxQueueSeconds": 3 }));
+    let narrow = one_at_a_time(&json!({ "maxQueued": 4, "maxQueueSeconds": 10 }));
     context.deploy("narrow", &image, &narrow).await?;
     number_and_time_are_bounded(&context).await?;
     context.delete("wasmfunction", "narrow").await?;
 
-    let patient = one_at_a_time(&json!({ "maxQueueSeconds": 60 }));
+    let patient = one_at_a_time(&json!({ "maxQueueSeconds": 600 }));
     for name in ["paused", "removed"] {
         context.declare(name, &image, &patient).await?;
     }
@@ -57,7 +57,7 @@ fn one_at_a_time(scaling: &Value) -> Value {
     scaling["maxReplicas"] = 1.into();
     json!({
         "placement": "Dedicated",
-        "limits": { "maxConcurrency": 1 },
+        "limits": { "maxConcurrency": 1, "timeoutSeconds": 300 },
         "scaling": scaling,
     })
 }
@@ -71,7 +71,7 @@ async fn number_and_time_are_bounded(context: &Context) -> Result<()> {
         .load_inside(&LoadPlan {
             base: format!("http://{}:8080", address(gateway)?),
             host: context.host("narrow"),
-            path: "/slow?milliseconds=6000".to_owned(),
+            path: "/slow?milliseconds=20000".to_owned(),
             concurrency: 10,
             requests: 10,
             ..LoadPlan::default()

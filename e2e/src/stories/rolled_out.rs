@@ -30,7 +30,7 @@ async fn tell(context: Context) -> Result<()> {
     let spec = json!({
         "placement": "Dedicated",
         "replicas": 2,
-        "limits": { "timeoutSeconds": 120 },
+        "limits": { "timeoutSeconds": 300 },
     });
     context.deploy("own", &image, &spec).await?;
     let replicas = context.observe_replicas("own").await?;

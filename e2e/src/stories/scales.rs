@@ -21,10 +21,11 @@ pub const STORY: Story = Story {
     run: |context| tell(context).boxed(),
 };
 
-/// The rule is a quarter of a second; the rest is for a machine that starts pods meanwhile.
-const UP_WITHIN: Duration = Duration::from_secs(10);
+/// The rule is a quarter of a second, which is measured elsewhere; the rest is for a machine that starts
+/// pods meanwhile.
+const UP_WITHIN: Duration = Duration::from_secs(60);
 /// The window of the spec, and the same allowance.
-const DOWN_WITHIN: Duration = Duration::from_secs(30);
+const DOWN_WITHIN: Duration = Duration::from_secs(60);
 const PODS_START: Duration = Duration::from_secs(120);
 
 /// Requests in flight that a pod is meant to carry.
@@ -44,7 +45,11 @@ async fn tell(context: Context) -> Result<()> {
         "targetConcurrency": TARGET,
         "scaleDownWindowSeconds": 5,
     });
-    let spec = json!({ "placement": "Dedicated", "scaling": scaling });
+    let spec = json!({
+        "placement": "Dedicated",
+        "limits": { "timeoutSeconds": 300 },
+        "scaling": scaling,
+    });
     context.deploy("own", &image, &spec).await?;
     let replicas = context.observe_replicas("own").await?;
     replicas.are_ready(Instant::now(), 1, PODS_START).await?;

@@ -28,13 +28,17 @@ const PODS_START: Duration = Duration::from_secs(120);
 const EACH: usize = 6;
 /// Both gateways' together need so many pods; those of one alone would need one fewer.
 const PODS: i32 = 3;
-/// How long the long ones take: their pods start one after the other on a busy machine.
-const LONG_MILLISECONDS: u64 = 25_000;
+/// How long the long ones take: the pods that send them start one after the other on a busy machine.
+const LONG_MILLISECONDS: u64 = 30_000;
 
 async fn tell(context: Context) -> Result<()> {
     let image = context.push_guest("answer", "gateways:v1").await?;
     let scaling = json!({ "minReplicas": 1, "maxReplicas": 4, "targetConcurrency": 4 });
-    let wide = json!({ "placement": "Dedicated", "scaling": scaling });
+    let wide = json!({
+        "placement": "Dedicated",
+        "limits": { "timeoutSeconds": 300 },
+        "scaling": scaling,
+    });
     context.declare("wide", &image, &wide).await?;
     let one = json!({ "minReplicas": 1, "maxReplicas": 1 });
     let narrow = json!({
@@ -49,21 +53,21 @@ async fn tell(context: Context) -> Result<()> {
         anyhow::bail!("there are {} gateways", gateways.len());
     };
     let replicas = context.observe_replicas("wide").await?;
-
-    let begun = Instant::now();
-    let path = format!("/slow?milliseconds={LONG_MILLISECONDS}");
-    let at_first = ask(&context, first, "wide", &path, EACH)?;
-    let at_second = ask(&context, second, "wide", &path, EACH)?;
     // Three requests at each for a pod that takes one at a time: both have a queue.
     let path = "/slow?milliseconds=500";
     let queues = [
         ask(&context, first, "narrow", path, 3)?,
         ask(&context, second, "narrow", path, 3)?,
     ];
-    replicas.asked_for(begun, PODS, PODS_START).await?;
     for queue in queues {
         queue.await??.none_lost()?;
     }
+
+    let begun = Instant::now();
+    let path = format!("/slow?milliseconds={LONG_MILLISECONDS}");
+    let at_first = ask(&context, first, "wide", &path, EACH)?;
+    let at_second = ask(&context, second, "wide", &path, EACH)?;
+    replicas.asked_for(begun, PODS, PODS_START).await?;
     context.kill_container(first, "gateway").await?;
     let lost = at_first.await??;
     ensure!(

@@ -24,14 +24,14 @@ pub const STORY: Story = Story {
 const WAITERS: usize = 500;
 /// The idle time of the spec, a pod's drain, and a busy machine.
 const GONE: Duration = Duration::from_secs(90);
-const TOLD: Duration = Duration::from_secs(30);
+const TOLD: Duration = Duration::from_secs(60);
 
 /// Status of `Ready` and of `Active`.
 type Seen = (String, String);
 
 async fn tell(context: Context) -> Result<()> {
     let image = context.push_guest("answer", "zero:v1").await?;
-    let scaling = json!({ "minReplicas": 0, "idleSeconds": 2, "scaleDownWindowSeconds": 2 });
+    let scaling = json!({ "minReplicas": 0, "idleSeconds": 2, "scaleDownWindowSeconds": 2, "maxQueueSeconds": 600 });
     let spec = json!({ "placement": "Dedicated", "scaling": scaling });
     context.deploy("own", &image, &spec).await?;
     let seen = context.observe("own", ready_and_active).await?;
