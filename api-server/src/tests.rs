@@ -87,7 +87,7 @@ async fn a_request_that_is_not_answered_is_given_up_and_tried_again() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
     let config = Config::new(format!("http://{address}").parse().expect("an address"));
-    let limit = Duration::from_secs(1);
+    let limit = Duration::from_secs(3);
     let client = limited(config, limit, limit).expect("a client");
     let api: Api<ConfigMap> = Api::all(client);
     let mut events = pin!(changes(api, watcher::Config::default()));

@@ -54,7 +54,7 @@ mod tests {
     #[tokio::test]
     async fn gives_the_value_once_it_is_there() {
         let looks = Cell::new(0);
-        let value = wait_until("it counts to three", Duration::from_secs(1), async || {
+        let value = wait_until("it counts to three", Duration::from_secs(60), async || {
             looks.set(looks.get() + 1);
             Ok((looks.get() == 3).then_some(looks.get()))
         });

@@ -111,11 +111,10 @@ async fn a_leaving_pod_serves_on_and_a_closing_one_finishes() {
     // The first one is not taken for the slow one.
     world.until("hello", |report| report.in_flight == 0).await;
     let address = world.address;
-    let slow =
-        tokio::spawn(async move { client::get(address, "hello", "/slow?milliseconds=1500").await });
+    let slow = Held::start(address, "hello");
     world.until("hello", |report| report.in_flight == 1).await;
     world.runtime.close();
-    assert_eq!(slow.await.unwrap().status, 200);
+    assert_eq!(slow.end().await.text, "end");
     let patience = tokio::time::timeout(Duration::from_secs(10), async {
         while tokio::net::TcpStream::connect(address).await.is_ok() {
             tokio::task::yield_now().await;

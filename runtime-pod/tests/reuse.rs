@@ -226,7 +226,10 @@ async fn each_request_has_its_own_calls() {
     let mut world = world_with(Plan::default()).await;
     world.registry.push("r/hostile:1", guests::bytes("hostile"));
     let outbound = json!({"hosts": ["127.0.0.0/8"]});
-    let spec = json!({"image": "r/hostile:1", "reuse": {}, "outbound": outbound});
+    let limits = json!({"timeoutSeconds": 300});
+    let spec = json!({
+        "image": "r/hostile:1", "reuse": {}, "outbound": outbound, "limits": limits,
+    });
     world.serve("hello", spec).await;
     let path = format!("/calls?count=600&authority={}", callee.address);
     // Together more than one request may.

@@ -97,7 +97,6 @@ async fn bodies_are_streamed_both_ways() {
 async fn limits_hold_for_services() {
     let world = world(json!({
         "cpuMillisecondsPerRequest": 200,
-        "timeoutSeconds": 1,
         "memoryPerRequest": "16Mi",
         "requestBytes": "64Ki",
         "responseBytes": "64Ki",
@@ -109,9 +108,6 @@ async fn limits_hold_for_services() {
     let given_up = world.get("hello", "/error").await;
     is_error(&given_up, 500, "Trapped");
     assert!(given_up.text.contains("gave up"), "{given_up:?}");
-    let start = Instant::now();
-    is_error(&world.get("hello", "/slow").await, 504, "Timeout");
-    assert!(start.elapsed() < Duration::from_secs(20));
     let large = client::request("hello", "/echo")
         .method("POST")
         .body(Full::new(Bytes::from(vec![0; (64 << 10) + 1])))
@@ -120,6 +116,12 @@ async fn limits_hold_for_services() {
     is_error(&answer, 413, "RequestTooLarge");
     assert_eq!(world.get("hello", "/").await.status, 200);
     world.until("hello", |report| report.in_flight == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_takes_too_long_is_answered_for() {
+    let world = world(json!({"timeoutSeconds": 1})).await;
+    is_error(&world.get("hello", "/slow").await, 504, "Timeout");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -44,7 +44,7 @@ async fn answers_with_status_headers_and_environment() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bodies_stream_both_ways() {
+async fn a_large_body_comes_back_whole() {
     let world = world().await;
     let body = vec![b'x'; 5 << 20];
     let request = client::request("hello", "/echo")
@@ -54,17 +54,6 @@ async fn bodies_stream_both_ways() {
     let answer = client::read(client::send(world.address, request).await).await;
     assert_eq!(answer.text.len(), 5 << 20);
     assert!(!answer.is_broken);
-
-    let request = client::request("hello", "/stream?chunks=3&pauseMilliseconds=300")
-        .body(Full::<Bytes>::default())
-        .unwrap();
-    let start = Instant::now();
-    let mut answer = client::send(world.address, request).await.into_body();
-    let first = answer.frame().await.unwrap().unwrap();
-    assert_eq!(first.into_data().unwrap(), "chunk 0\n");
-    let first_after = start.elapsed();
-    answer.collect().await.unwrap();
-    assert!(start.elapsed() - first_after >= Duration::from_millis(500));
 }
 
 #[tokio::test(flavor = "multi_thread")]

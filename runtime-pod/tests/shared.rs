@@ -12,10 +12,9 @@ use http_body_util::{Full, StreamBody};
 use serde_json::{Value, json};
 use support::{
     Plan, World,
-    client::{self, Answer},
+    client::{self, Answer, Held},
     guests,
 };
-use tokio::sync::oneshot;
 
 /// Requests that a guest serves one after another before others join them, and the first one.
 const UNTIL_TRUSTED: u32 = 17;
@@ -58,19 +57,6 @@ async fn are_there(world: &World, requests: u32) {
     world
         .until("hello", |report| report.in_flight == requests)
         .await;
-}
-
-/// Has a request's body end when that is said, and gets it back.
-async fn echo_at(world: &World, end: oneshot::Receiver<()>) -> Answer {
-    let frames = stream::once(async {
-        end.await.unwrap();
-        Ok::<_, Infallible>(Frame::data(Bytes::from("end")))
-    });
-    let request = client::request("hello", "/echo")
-        .method("POST")
-        .body(StreamBody::new(frames))
-        .unwrap();
-    client::read(client::send(world.address, request).await).await
 }
 
 fn is_error(answer: &Answer, status: u16, reason: &str) {
@@ -141,12 +127,12 @@ async fn a_trap_ends_all_who_are_there_and_nobody_who_comes_later() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_error_of_the_guest_is_that_of_one_request() {
     let world = world(json!({"maxConcurrent": 8}), json!({})).await;
-    let (waits, fails) = tokio::join!(world.get("hello", A_WHILE), async {
-        are_there(&world, 1).await;
-        world.get("hello", "/error").await
-    });
+    let waits = Held::start(world.address, "hello");
+    are_there(&world, 1).await;
+    let fails = world.get("hello", "/error").await;
     is_error(&fails, 500, "Trapped");
-    assert_eq!(waits.status, 200);
+    assert_eq!(waits.end().await.text, "end");
+    are_there(&world, 0).await;
     assert_eq!(ask(&world, "/count").await.text, "18");
 }
 
@@ -169,23 +155,19 @@ async fn memory_is_that_of_all() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_request_has_its_own_time() {
-    let world = world(json!({"maxConcurrent": 8}), json!({"timeoutSeconds": 4})).await;
-    let (end, ended) = oneshot::channel();
-    let late = async {
-        let late = world.get("hello", "/stay?milliseconds=20000").await;
-        end.send(()).unwrap();
-        late
-    };
-    let (late, in_time) = tokio::join!(late, async {
+    let world = world(json!({"maxConcurrent": 8}), json!({"timeoutSeconds": 10})).await;
+    let (late, in_time) = tokio::join!(world.get("hello", "/stay?milliseconds=40000"), async {
         are_there(&world, 1).await;
         // So long before the other's, its time is not up.
-        let between = world.get("hello", "/stay?milliseconds=2000").await;
+        let between = world.get("hello", "/stay?milliseconds=5000").await;
         assert_eq!(between.text, "2");
-        echo_at(&world, ended).await
+        Held::start(world.address, "hello")
     });
     is_error(&late, 504, "Timeout");
+    let in_time = in_time.end().await;
     assert_eq!(in_time.status, 200, "{in_time:?}");
     assert_eq!(in_time.text, "end");
+    are_there(&world, 0).await;
     // What is left of the late one is not met by others.
     assert_eq!(ask(&world, "/count").await.text, "1");
 }
@@ -197,15 +179,14 @@ async fn a_client_that_goes_away_leaves_the_others_alone() {
     let address = world.address;
     let asking = tokio::spawn(async move { client::send(address, request.unwrap()).await });
     are_there(&world, 1).await;
-    let (end, ended) = oneshot::channel();
-    let (stays, ()) = tokio::join!(echo_at(&world, ended), async {
-        are_there(&world, 2).await;
-        asking.abort();
-        are_there(&world, 1).await;
-        end.send(()).unwrap();
-    });
+    let stays = Held::start(address, "hello");
+    are_there(&world, 2).await;
+    asking.abort();
+    are_there(&world, 1).await;
+    let stays = stays.end().await;
     assert_eq!(stays.status, 200, "{stays:?}");
     assert_eq!(stays.text, "end");
+    are_there(&world, 0).await;
     assert_eq!(ask(&world, "/count").await.text, "1");
 }
 
@@ -225,7 +206,7 @@ async fn no_answer_that_a_trap_cuts_is_taken_for_whole() {
     let others = ask_at_once(&world, "/drip?milliseconds=20000", 6);
     let (others, traps) = tokio::join!(others, async {
         are_there(&world, 6).await;
-        world.get("hello", "/drip-and-trap?milliseconds=50").await
+        world.get("hello", "/drip-and-trap?milliseconds=2000").await
     });
     for answer in others.iter().chain([&traps]) {
         assert_eq!(answer.status, 200, "{answer:?}");
@@ -251,7 +232,7 @@ async fn who_waits_behind_one_that_computes_bears_nothing_of_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn work_after_the_last_answer_counts_as_its_request_and_ends_with_its_time() {
-    let world = world(json!({"maxConcurrent": 8}), json!({"timeoutSeconds": 2})).await;
+    let world = world(json!({"maxConcurrent": 8}), json!({"timeoutSeconds": 5})).await;
     for path in ["/works-on", "/spins-on"] {
         assert_eq!(world.get("hello", path).await.text, "answered", "{path}");
         assert_eq!(world.report("hello").unwrap().in_flight, 1, "{path}");
@@ -326,8 +307,7 @@ async fn an_answer_that_is_refused_leaves_its_instance_to_others() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_version_meets_nobody_of_the_old_one() {
     let mut world = world(json!({"maxConcurrent": 8}), json!({})).await;
-    let address = world.address;
-    let old = tokio::spawn(client::get(address, "hello", "/stay?milliseconds=2000"));
+    let old = Held::start(world.address, "hello");
     are_there(&world, 1).await;
     let changed = spec(
         &json!({"maxConcurrent": 8, "idleSeconds": 11}),
@@ -335,5 +315,5 @@ async fn a_new_version_meets_nobody_of_the_old_one() {
     );
     world.serve("hello", changed).await;
     assert_eq!(world.get("hello", "/count").await.text, "1");
-    assert_eq!(old.await.unwrap().text, "1");
+    assert_eq!(old.end().await.text, "end");
 }

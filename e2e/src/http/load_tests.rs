@@ -97,7 +97,7 @@ async fn load_ends_with_its_time() {
     let base = serve(|uri| Response::new(Full::from(uri.to_owned()))).await;
     let timed = LoadPlan {
         requests: 0,
-        seconds: 0.2,
+        seconds: 2.0,
         ..plan(base)
     };
     run_load(timed)

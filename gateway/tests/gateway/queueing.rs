@@ -226,15 +226,12 @@ async fn one_that_runs_long_holds_nobody_up() {
 #[tokio::test]
 async fn a_client_that_gives_up_leaves_the_queue() {
     let running = Running::serving(&json!({}), &[]).await;
-    let address = running.public;
-    let waiting = tokio::spawn(async move {
-        let (mut sender, task) = crate::client::connect(address).await;
-        let asked = request("/").body(full("")).unwrap();
-        let _ = tokio::time::timeout(Duration::from_millis(50), sender.send_request(asked)).await;
-        task.abort();
-    });
+    let (mut sender, task) = crate::client::connect(running.public).await;
+    let asked = request("/").body(full("")).unwrap();
+    let waiting = tokio::spawn(sender.send_request(asked));
     until("it waits", || running.counts() == (0, 1)).await;
-    waiting.await.unwrap();
+    task.abort();
+    assert!(waiting.await.unwrap().is_err());
     until("it is gone", || running.counts() == (0, 0)).await;
     assert!(running.function().queue.is_empty());
 }

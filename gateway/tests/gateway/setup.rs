@@ -18,7 +18,7 @@ use wasmfn_gateway::{
 pub const KEY: [u8; 32] = [9; 32];
 /// How long the gateway under test goes on accepting after it was told to go, and how long requests
 /// may wait after that.
-pub const LAG: Duration = Duration::from_secs(1);
+pub const LAG: Duration = Duration::from_secs(3);
 /// Longer than anything here takes; what takes longer hangs.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 

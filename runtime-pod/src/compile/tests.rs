@@ -47,12 +47,18 @@ fn hasty(_: u64, _: u64) -> Allowance {
 
 async fn compile(compiler: &Compiler, folder: &TempDir) -> Result<String, CompilationError> {
     let path = folder.path().join("code");
-    let code = File::create(&path).unwrap();
     let module = Bytes::from_static(b"module");
-    compiler
-        .compile(module, TARGET, code, &Arc::default())
-        .await?;
-    Ok(fs::read_to_string(path).unwrap())
+    loop {
+        let code = File::create(&path).unwrap();
+        let made = compiler.compile(module.clone(), TARGET, code, &Arc::default());
+        match made.await {
+            Ok(()) => return Ok(fs::read_to_string(path).unwrap()),
+            // A child that another test has just forked may still hold the script open for writing.
+            Err(CompilationError::Start(error))
+                if error.kind() == io::ErrorKind::ExecutableFileBusy => {}
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 #[tokio::test]

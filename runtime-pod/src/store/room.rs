@@ -38,7 +38,7 @@ impl Room {
         let mut total = 0;
         for entry in entries(folder)? {
             if entry.path.extension().is_some_and(|ending| ending == PART) {
-                fs::remove_file(entry.path)?;
+                remove_if_there(&entry.path)?;
             } else {
                 total += entry.bytes;
             }
@@ -65,7 +65,7 @@ impl Room {
         let entries = entries(&self.folder)?;
         let mut total = entries.iter().map(|entry| entry.bytes).sum();
         for entry in leaving(entries, kept, self.max_total_bytes) {
-            fs::remove_file(&entry.path)?;
+            remove_if_there(&entry.path)?;
             total -= entry.bytes;
         }
         self.total_bytes.store(total, Ordering::Relaxed);
@@ -82,6 +82,14 @@ impl Room {
                     total.saturating_sub(metadata.len())
                 });
         }
+    }
+}
+
+/// Removes a file that may have been renamed or removed meanwhile.
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
     }
 }
 

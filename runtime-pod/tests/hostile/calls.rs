@@ -38,7 +38,7 @@ async fn no_form_of_an_inner_address_is_called() {
         .map(|host| format!("http://{host}:{port}"))
         .collect();
     arena.hostile(json!({"outbound": {"hosts": listed}})).await;
-    let before = arena.memory();
+    let before = arena.at_rest().await;
     for host in hosts {
         let authority = format!("{host}:{port}")
             .replace('[', "%5B")
@@ -59,9 +59,12 @@ async fn no_form_of_an_inner_address_is_called() {
 async fn thousands_of_calls_end_at_the_allowance() {
     let callee = Callee::start().await;
     let mut arena = Arena::new().await;
-    let spec = json!({"outbound": {"hosts": ["127.0.0.0/8"]}});
+    let spec = json!({
+        "outbound": {"hosts": ["127.0.0.0/8"]},
+        "limits": {"timeoutSeconds": 300},
+    });
     arena.hostile(spec).await;
-    let before = arena.memory();
+    let before = arena.at_rest().await;
     let text = arena
         .get(&format!("/calls?count=1500&authority={}", callee.address))
         .await
@@ -84,7 +87,7 @@ async fn times_of_nothing_and_of_for_ever_are_times() {
     arena
         .hostile(json!({"outbound": outbound, "limits": limits}))
         .await;
-    let before = arena.memory();
+    let before = arena.at_rest().await;
     let path = format!("/timeouts?count=0&authority={silent_address}");
     let zero = arena.get(&path).await.text;
     assert!(zero.contains("Timeout"), "{zero}");

@@ -75,6 +75,12 @@ impl Arena {
         );
     }
 
+    /// The same, once the neighbour's code is mapped: it is let go where nobody asks for a while.
+    pub async fn at_rest(&self) -> u64 {
+        self.is_well("before", u64::MAX).await;
+        self.memory()
+    }
+
     /// Memory that is given away while nothing runs.
     pub fn memory(&self) -> u64 {
         self.world.runtime.picture().holdings().memory_bytes

@@ -46,7 +46,7 @@ async fn status(address: SocketAddr, request: &str) -> Option<u16> {
 async fn what_is_no_request_is_refused() {
     let mut arena = Arena::new().await;
     arena.hostile(json!({})).await;
-    let before = arena.memory();
+    let before = arena.at_rest().await;
     let with = |headers: &str| format!("{}{headers}\r\n", head("POST", "/"));
     let many: String = (0..300).map(|index| format!("x-{index}: 1\r\n")).collect();
     let long = format!("x-long: {}\r\n", "a".repeat(100 << 10));
@@ -81,9 +81,9 @@ async fn what_is_no_request_is_refused() {
 async fn a_body_that_never_comes_ends_with_the_requests_time() {
     let mut arena = Arena::new().await;
     arena
-        .hostile(json!({"limits": {"timeoutSeconds": 1}}))
+        .hostile(json!({"limits": {"timeoutSeconds": 5}}))
         .await;
-    let before = arena.memory();
+    let before = arena.at_rest().await;
     // The guest answers without reading, so the client hears of it.
     let request = format!("{}content-length: 1000000\r\n\r\n", head("POST", "/unread"));
     assert_eq!(status(arena.world.address, &request).await, Some(200));
@@ -93,9 +93,9 @@ async fn a_body_that_never_comes_ends_with_the_requests_time() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_nobody_reads_ends_with_the_requests_time() {
     let mut arena = Arena::new().await;
-    let limits = json!({"timeoutSeconds": 1, "responseBytes": "1Gi"});
+    let limits = json!({"timeoutSeconds": 5, "responseBytes": "1Gi"});
     arena.hostile(json!({"limits": limits})).await;
-    let before = arena.memory();
+    let before = arena.at_rest().await;
     let mut streams = Vec::new();
     for _ in 0..10 {
         let mut stream = TcpStream::connect(arena.world.address).await.unwrap();

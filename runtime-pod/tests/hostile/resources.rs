@@ -109,7 +109,7 @@ async fn what_takes_too_much_ends_alone_and_gives_it_back() {
     for case in cases() {
         let name = case.name;
         arena.module(name, case.module, case.limits).await;
-        let before = arena.memory();
+        let before = arena.at_rest().await;
         for _ in 0..3 {
             is_refused(name, &arena.get("/").await, 500, case.reason);
         }
@@ -121,7 +121,7 @@ async fn what_takes_too_much_ends_alone_and_gives_it_back() {
 async fn what_the_host_holds_for_a_guest_is_limited() {
     let mut arena = Arena::new().await;
     arena.hostile(json!({})).await;
-    let before = arena.memory();
+    let before = arena.at_rest().await;
     let cases = [
         // Its own stack lies in its memory, and ends there.
         ("/recurse?count=10000000", "Trapped"),
@@ -159,7 +159,7 @@ async fn there_is_nothing_but_http() {
 async fn a_flood_of_log_lines_is_dropped_and_the_request_goes_on() {
     let mut arena = Arena::new().await;
     arena.hostile(json!({})).await;
-    let before = arena.memory();
+    let before = arena.at_rest().await;
     for path in ["/log?count=20000", "/long-line?count=1000"] {
         let answer = arena.get(path).await;
         assert_eq!(

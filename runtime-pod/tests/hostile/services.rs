@@ -19,7 +19,7 @@ const UNTIL_TRUSTED: usize = 17;
 async fn arena() -> Arena {
     let mut arena = Arena::new().await;
     let limits = json!({
-        "cpuMillisecondsPerRequest": 1000, "timeoutSeconds": 2, "memoryPerRequest": "16Mi",
+        "cpuMillisecondsPerRequest": 1000, "timeoutSeconds": 5, "memoryPerRequest": "16Mi",
     });
     arena.module("service", guests::service(), limits).await;
     arena
@@ -36,7 +36,7 @@ async fn beside_a_neighbour(arena: &Arena, path: &str) -> Vec<Option<Answer>> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_never_answers_or_opens_without_end_is_ended() {
     let arena = arena().await;
-    let before = arena.memory();
+    let before = arena.at_rest().await;
     let cases = [
         ("/no-answer", 504, "Timeout"),
         ("/endless-tasks", 500, "TooManyHandles"),
@@ -55,7 +55,7 @@ async fn a_service_that_never_answers_or_opens_without_end_is_ended() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_drops_its_body_midway_is_never_taken_for_whole() {
     let arena = arena().await;
-    let before = arena.memory();
+    let before = arena.at_rest().await;
     for path in ["/half-a-length", "/half-and-error"] {
         // One that is interrupted after its head is cut.
         let mut is_one_refused = false;
@@ -79,7 +79,7 @@ async fn a_service_that_drops_its_body_midway_is_never_taken_for_whole() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_goes_on_after_its_answer_ends_within_its_limits() {
     let arena = arena().await;
-    let before = arena.memory();
+    let before = arena.at_rest().await;
     for path in ["/works-on", "/spins-on"] {
         for answer in beside_a_neighbour(&arena, path).await {
             let answer = answer.unwrap();
@@ -108,12 +108,12 @@ async fn harm_in_a_shared_instance_leaves_nothing_behind() {
     let spec = json!({
         "image": "r/service:1",
         "limits": {
-            "cpuMillisecondsPerRequest": 1000, "timeoutSeconds": 2, "memoryPerRequest": "16Mi",
+            "cpuMillisecondsPerRequest": 1000, "timeoutSeconds": 5, "memoryPerRequest": "16Mi",
         },
         "reuse": {"maxConcurrent": AT_ONCE, "idleSeconds": 1},
     });
     arena.world.serve(HOSTILE, spec).await;
-    let before = arena.memory();
+    let before = arena.at_rest().await;
     let cases = [
         "/no-answer",
         "/endless-tasks",

@@ -108,7 +108,7 @@ async fn soak() {
     harm_for(&arena, Duration::from_secs(seconds / 5)).await;
     // The neighbour's code was let go of meanwhile; its answer maps it again, as it will at the end.
     arena.is_well("warm", u64::MAX).await;
-    let before = arena.memory();
+    let before = arena.at_rest().await;
     let (memory, descriptors) = footprint();
     harm_for(&arena, Duration::from_secs(seconds)).await;
     arena.is_well("soak", before).await;

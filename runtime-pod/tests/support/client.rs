@@ -1,10 +1,12 @@
 //! Asks a runtime pod as a gateway does, over HTTP/1.1.
 
-use std::net::SocketAddr;
+use std::{convert::Infallible, net::SocketAddr};
 
 use bytes::Bytes;
+use futures::stream;
 use http::{HeaderMap, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full};
+use http_body::Frame;
+use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::{
     body::{Body, Incoming},
     client::conn::http1,
@@ -13,6 +15,8 @@ use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    sync::oneshot,
+    task::JoinHandle,
 };
 
 use super::TOKEN;
@@ -97,6 +101,33 @@ where
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
     sender.send_request(request).await
+}
+
+/// A request whose body goes on until it is let go, and comes back.
+pub struct Held {
+    end: oneshot::Sender<()>,
+    answer: JoinHandle<Answer>,
+}
+
+impl Held {
+    /// Asks a function's `/echo`.
+    pub fn start(address: SocketAddr, function: &str) -> Self {
+        let (end, ended) = oneshot::channel::<()>();
+        let body = StreamBody::new(stream::once(async move {
+            let _ = ended.await;
+            Ok::<_, Infallible>(Frame::data(Bytes::from("end")))
+        }));
+        let request = request(function, "/echo").method("POST").body(body);
+        let answer =
+            tokio::spawn(async move { read(send(address, request.unwrap()).await).await });
+        Self { end, answer }
+    }
+
+    /// Lets it go, and gives its answer.
+    pub async fn end(self) -> Answer {
+        let _ = self.end.send(());
+        self.answer.await.unwrap()
+    }
 }
 
 /// A connection that is kept between requests, as a gateway's.

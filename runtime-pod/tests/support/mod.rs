@@ -44,7 +44,7 @@ use wasmfn_runtime::{
 pub const TOKEN: &str = "data-token";
 /// How long a condition may take to come true: a `JavaScript` module compiles for half a minute of both cores, and
 /// a cluster may be built beside it.
-pub const PATIENCE: Duration = Duration::from_secs(180);
+pub const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A runtime and what surrounds it.
 pub struct World {

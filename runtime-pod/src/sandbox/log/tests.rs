@@ -6,7 +6,7 @@ use std::{
 use http::{HeaderMap, HeaderValue};
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
-use tracing::subscriber::DefaultGuard;
+use tracing::{Dispatch, subscriber::DefaultGuard};
 use tracing_subscriber::fmt::MakeWriter;
 use wasmtime_wasi::cli::StdoutStream;
 
@@ -47,14 +47,18 @@ impl Written {
     }
 }
 
-/// Takes in what this thread logs, for as long as the guard lives.
-fn listen() -> (Written, DefaultGuard) {
+/// Takes in what this thread logs, for as long as the guard lives. Where there is but one subscriber, a
+/// thread that has none may be the first at a log line, and nobody hears of that line any more
+/// (<https://github.com/tokio-rs/tracing/issues/3611>): so there are two.
+fn listen() -> (Written, (DefaultGuard, Dispatch)) {
+    let second = Dispatch::new(tracing_subscriber::registry());
     let written = Written::default();
     let subscriber = tracing_subscriber::fmt()
         .json()
         .with_writer(written.clone())
         .finish();
-    (written, tracing::subscriber::set_default(subscriber))
+    let guard = tracing::subscriber::set_default(subscriber);
+    (written, (guard, second))
 }
 
 fn request(name: &'static str) -> RequestId {
