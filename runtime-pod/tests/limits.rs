@@ -19,7 +19,12 @@ use http_body::Frame;
 use http_body_util::{Full, StreamBody};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::{Value, json};
-use support::{Plan, TOKEN, World, client, client::Answer, commands, guests, registry::Shelf};
+use support::{
+    Plan, TOKEN, World,
+    client::{self, Answer, Held},
+    commands, guests,
+    registry::Shelf,
+};
 use tokio::{io::AsyncWriteExt, net::TcpStream, sync::watch, task::JoinSet};
 use wasmfn_runtime::compile::Program;
 

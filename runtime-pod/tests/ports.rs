@@ -16,7 +16,11 @@ use bytes::Bytes;
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use serde_json::json;
-use support::{World, client, guests};
+use support::{
+    World,
+    client::{self, Held},
+    guests,
+};
 use tokio::net::TcpListener;
 use wasmfn_report::RuntimeLine;
 use wasmfn_runtime::tokens::Tokens;

@@ -170,8 +170,11 @@ async fn a_body_that_nobody_asks_for_may_wait() {
     assert!(answer.ends_with("1000000 bytes"), "{answer:?}");
 }
 
-/// A pod whose answers have no end; `true` comes each time that one is dropped.
-async fn endless(more: Arc<Notify>) -> (SocketAddr, futures::channel::mpsc::UnboundedReceiver<bool>) {
+/// A pod whose answers have no end; `true` comes each time that one is dropped. The one to `/waits` goes on once
+/// `more` says so.
+async fn endless(
+    more: Arc<Notify>,
+) -> (SocketAddr, futures::channel::mpsc::UnboundedReceiver<bool>) {
     let (told, ended) = futures::channel::mpsc::unbounded();
     let pod = pod::start(move |request: PodRequest| {
         let (told, more) = (told.clone(), more.clone());

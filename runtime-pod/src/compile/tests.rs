@@ -50,8 +50,10 @@ async fn compile(compiler: &Compiler, folder: &TempDir) -> Result<String, Compil
     let module = Bytes::from_static(b"module");
     loop {
         let code = File::create(&path).unwrap();
-        let made = compiler.compile(module.clone(), TARGET, code, &Arc::default());
-        match made.await {
+        let made = compiler
+            .compile(module.clone(), TARGET, code, &Arc::default())
+            .await;
+        match made {
             Ok(()) => return Ok(fs::read_to_string(path).unwrap()),
             // A child that another test has just forked may still hold the script open for writing.
             Err(CompilationError::Start(error))

@@ -147,7 +147,7 @@ mod tests {
         samples,
         serve::Pools,
     };
-    use std::{future::poll_fn, sync::atomic::Ordering, time::Instant};
+    use std::{future::poll_fn, sync::atomic::Ordering};
 
     struct Setting {
         worker: Arc<Worker>,

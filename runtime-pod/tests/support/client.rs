@@ -118,8 +118,7 @@ impl Held {
             Ok::<_, Infallible>(Frame::data(Bytes::from("end")))
         }));
         let request = request(function, "/echo").method("POST").body(body);
-        let answer =
-            tokio::spawn(async move { read(send(address, request.unwrap()).await).await });
+        let answer = tokio::spawn(async move { read(send(address, request.unwrap()).await).await });
         Self { end, answer }
     }
 
