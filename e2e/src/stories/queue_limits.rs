@@ -62,31 +62,34 @@ fn one_at_a_time(scaling: &Value) -> Value {
     })
 }
 
-/// Ten requests to one gateway: one is served for longer than the others may wait, four wait, and five
-/// find the queue full.
+/// Nine requests to one gateway while a pod serves the one that it may: four wait, and five find the
+/// queue full.
 async fn number_and_time_are_bounded(context: &Context) -> Result<()> {
     let gateways = context.gateway_pods().await?;
     let gateway = gateways.first().context("a gateway")?;
+    // One that has not begun yet would be among those that wait.
+    let inside = context.hold("narrow", 1);
+    context.begun("narrow", &inside, BEGUN).await?;
     let report = context
         .load_inside(&LoadPlan {
             base: format!("http://{}:8080", address(gateway)?),
             host: context.host("narrow"),
-            path: "/slow?milliseconds=20000".to_owned(),
-            concurrency: 10,
-            requests: 10,
+            path: "/id".to_owned(),
+            concurrency: 9,
+            requests: 9,
             ..LoadPlan::default()
         })
         .await?;
     let expected = BTreeMap::from([("QueueFull", 5), ("QueueTimeout", 4)]);
     ensure!(
-        report.good == 1 && report.reasons() == expected,
+        report.good == 0 && report.reasons() == expected,
         "{report:?}"
     );
     for failure in &report.failures {
         let well_said = failure.status == 503 && !failure.retry_after.is_empty();
         ensure!(well_said, "{failure:?}");
     }
-    Ok(())
+    inside.release().await?.none_lost()
 }
 
 /// One request that a pod serves, and others that wait in the gateways' queues for it.
