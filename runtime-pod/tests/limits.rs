@@ -4,7 +4,6 @@
 mod support;
 
 use std::{
-    convert::Infallible,
     net::SocketAddr,
     sync::{
         Arc,
@@ -258,13 +257,10 @@ async fn with_large_guests(module: Bytes) -> World {
 
 /// A request whose body goes on until `end` is dropped, which its guest copies.
 async fn held(address: SocketAddr, mut end: watch::Receiver<()>) -> Answer {
-    let body = stream::once(async move {
+    let ended = async move {
         let _ = end.changed().await;
-        Ok::<_, Infallible>(Frame::data(Bytes::from("end")))
-    });
-    let request = client::request("large", "/").method("POST");
-    let request = request.body(StreamBody::new(body)).unwrap();
-    client::read(client::send(address, request).await).await
+    };
+    client::post_once(address, "large", "/", ended).await
 }
 
 /// Sends so many requests at once: those for which there is no room are refused, all others answered.

@@ -55,6 +55,18 @@ async fn a_large_body_comes_back_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_chunk_comes_while_the_guest_waits_with_the_next() {
+    let world = world().await;
+    let request = client::request("hello", "/stream?chunks=3&pauseMilliseconds=20000")
+        .body(Full::<Bytes>::default())
+        .unwrap();
+    let mut answer = client::send(world.address, request).await.into_body();
+    let first = answer.frame().await.unwrap().unwrap();
+    assert_eq!(first.into_data().unwrap(), "chunk 0\n");
+    assert_eq!(world.report("hello").unwrap().in_flight, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_guest_answers_while_the_request_still_comes() {
     let world = world().await;
     let (sender, receiver) = tokio::sync::mpsc::channel::<&str>(1);

@@ -307,7 +307,8 @@ async fn an_answer_that_is_refused_leaves_its_instance_to_others() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_version_meets_nobody_of_the_old_one() {
     let mut world = world(json!({"maxConcurrent": 8}), json!({})).await;
-    let old = Held::start(world.address, "hello");
+    let address = world.address;
+    let old = tokio::spawn(client::get(address, "hello", "/stay?milliseconds=10000"));
     are_there(&world, 1).await;
     let changed = spec(
         &json!({"maxConcurrent": 8, "idleSeconds": 11}),
@@ -315,5 +316,5 @@ async fn a_new_version_meets_nobody_of_the_old_one() {
     );
     world.serve("hello", changed).await;
     assert_eq!(world.get("hello", "/count").await.text, "1");
-    assert_eq!(old.end().await.text, "end");
+    assert_eq!(old.await.unwrap().text, "1");
 }

@@ -20,7 +20,7 @@ pub const STORY: Story = Story {
 };
 
 /// The event follows the status at once; the rest is for a busy machine, as with the pull.
-const SAID_WITHIN: Duration = Duration::from_secs(60);
+const SAID_WITHIN: Duration = Duration::from_secs(10);
 const PULLED_WITHIN: Duration = Duration::from_secs(60);
 /// More than the largest module that the chart allows by default.
 const HUGE_BYTES: usize = 140 << 20;

@@ -26,7 +26,10 @@ const PODS_START: Duration = Duration::from_secs(120);
 /// Requests at the same time that must not be sent twice.
 const CLIENTS: usize = 12;
 /// How long the guest keeps its request.
-const GUEST_MILLISECONDS: u32 = 300;
+const GUEST_MILLISECONDS: f64 = 1500.0;
+/// A pod that is killed may have taken a request and not have written its line yet, and the kernel
+/// takes more in its name until it has closed the pod's sockets: those of its last moments.
+const LAST_MOMENTS_MILLISECONDS: f64 = 0.8 * GUEST_MILLISECONDS;
 
 async fn tell(context: Context) -> Result<()> {
     let image = context.push_guest("answer", "killed:v1").await?;
@@ -60,15 +63,16 @@ async fn tell(context: Context) -> Result<()> {
     for pod in &pods {
         others.extend(context.begun_in(&pod.name_any(), false).await?);
     }
-    // A pod that is killed may have taken a request and not have written its line yet, and the kernel
-    // takes more in its name until it has closed the pod's sockets: nobody can tell these from what
-    // it had begun.
     for failure in &report.failures {
         let how = (failure.status, failure.reason.as_str());
         ensure!(how == (502, "PodLost"), "{failure:?}");
         ensure!(
             !others.contains(&failure.id),
             "begun elsewhere: {failure:?}"
+        );
+        ensure!(
+            killed.contains(&failure.id) || failure.milliseconds < LAST_MOMENTS_MILLISECONDS,
+            "with the killed pod for long, and not begun there: {failure:?}"
         );
     }
     let lost = report.failures.len();

@@ -99,12 +99,12 @@ async fn a_length_that_is_wrong_never_reaches_the_client_as_whole() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_does_not_end_is_cut() {
     let mut arena = Arena::new().await;
-    let limits = json!({"timeoutSeconds": 1, "responseBytes": "1Mi"});
+    let limits = json!({"timeoutSeconds": 5, "responseBytes": "1Mi"});
     arena.hostile(json!({"limits": limits})).await;
     let before = arena.at_rest().await;
     for path in ["/forever", "/drip", "/trap-after", "/unfinished"] {
         if let Some(answer) = arena.get_cut(path).await {
-            let is_refused = matches!(answer.status.as_u16(), 500 | 504);
+            let is_refused = answer.status == 500;
             assert!(answer.is_broken || is_refused, "{path}: {answer:?}");
             assert!(answer.text.len() <= 1 << 20, "{path}");
         }

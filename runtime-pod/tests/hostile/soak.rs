@@ -106,8 +106,6 @@ async fn soak() {
     arena.world.serve(SHARED, shared).await;
     // What is allocated once is allocated by then.
     harm_for(&arena, Duration::from_secs(seconds / 5)).await;
-    // The neighbour's code was let go of meanwhile; its answer maps it again, as it will at the end.
-    arena.is_well("warm", u64::MAX).await;
     let before = arena.at_rest().await;
     let (memory, descriptors) = footprint();
     harm_for(&arena, Duration::from_secs(seconds)).await;

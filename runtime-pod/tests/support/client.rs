@@ -103,6 +103,21 @@ where
     sender.send_request(request).await
 }
 
+/// The answer to a request whose body comes, and ends, once `end` does.
+pub async fn post_once(
+    address: SocketAddr,
+    function: &str,
+    path: &str,
+    end: impl Future<Output: Send> + Send + 'static,
+) -> Answer {
+    let body = StreamBody::new(stream::once(async move {
+        let _ = end.await;
+        Ok::<_, Infallible>(Frame::data(Bytes::from("end")))
+    }));
+    let request = request(function, path).method("POST").body(body);
+    read(send(address, request.unwrap()).await).await
+}
+
 /// A request whose body goes on until it is let go, and comes back.
 pub struct Held {
     end: oneshot::Sender<()>,
@@ -111,14 +126,9 @@ pub struct Held {
 
 impl Held {
     /// Asks a function's `/echo`.
-    pub fn start(address: SocketAddr, function: &str) -> Self {
+    pub fn start(address: SocketAddr, function: &'static str) -> Self {
         let (end, ended) = oneshot::channel::<()>();
-        let body = StreamBody::new(stream::once(async move {
-            let _ = ended.await;
-            Ok::<_, Infallible>(Frame::data(Bytes::from("end")))
-        }));
-        let request = request(function, "/echo").method("POST").body(body);
-        let answer = tokio::spawn(async move { read(send(address, request.unwrap()).await).await });
+        let answer = tokio::spawn(post_once(address, function, "/echo", ended));
         Self { end, answer }
     }
 
