@@ -2,8 +2,8 @@
 //! without.
 //!
 //! Bytes come through [`Watched`] (clients that go, or do not read), TLS ([`tls`]) and, for
-//! HTTP/1.1, `guard` (strict framing, slow heads) to hyper; requests through `exchange` and `upload`
-//! to the [`Gateway`].
+//! HTTP/1.1, `guard` (strict framing, slow heads) to hyper; requests through `exchange` to the
+//! [`Gateway`].
 
 use std::{convert::Infallible, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
@@ -36,14 +36,12 @@ mod preface;
 mod protocol;
 mod rules;
 pub mod tls;
-mod upload;
 
 use activity::Activity;
 use exchange::Exchange;
 use guard::Guard;
 use limit::{PerClient, Requests};
 pub use rules::Rules;
-use upload::Upload;
 
 /// Pause after the kernel could not give a connection, for want of file descriptors mostly.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -208,11 +206,10 @@ impl Connection {
             let (upload, room) = (self.uploads.open(&request), self.intake.requests.take());
             let exchange = Exchange::begin(self.activity.clone(), upload, room);
             let (gateway, client) = (self.intake.gateway.clone(), client.clone());
-            let (within, activity) = (rules.body_within, self.activity.clone());
-            let request = request.map(|body| Upload::new(body, within, activity));
+            let within = rules.body_within;
             async move {
                 let response = if exchange.has_room() {
-                    gateway.answer(&client, request).await
+                    gateway.answer(&client, request, within).await
                 } else {
                     gateway.turn_away(&client, request)
                 };

@@ -1,8 +1,11 @@
 //! From a client's request to its answer.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -33,7 +36,7 @@ mod outgoing;
 mod pick;
 mod round;
 
-use body::{AnswerBody, BodyError, Budget, HeldBody, Keeping, linger};
+use body::{AnswerBody, BodyError, Budget, HeldBody, Keeping, Pace, linger};
 use outgoing::Outgoing;
 
 /// What all requests share.
@@ -80,8 +83,14 @@ impl Gateway {
         self.budget.taken()
     }
 
-    /// Answers a client's request.
-    pub async fn answer<B>(&self, client: &Client, request: Request<B>) -> Response<AnswerBody>
+    /// Answers a client's request, of whose body something must come `within` that time whenever a
+    /// pod asks for it.
+    pub async fn answer<B>(
+        &self,
+        client: &Client,
+        request: Request<B>,
+        within: Duration,
+    ) -> Response<AnswerBody>
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<BodyError>,
@@ -92,7 +101,15 @@ impl Gateway {
         let id = correlation::set(&mut parts.headers, rand::random);
         let mut response = match self.route(client.entrance, &parts) {
             Ok((route, authority)) => {
-                let outgoing = self.outgoing(parts, body, &route, &authority, client);
+                let held = (!body.is_end_stream()).then(|| {
+                    let pace = Pace {
+                        within,
+                        entrance: client.entrance,
+                        metrics: self.metrics.clone(),
+                    };
+                    self.hold(&parts, body, &route, pace)
+                });
+                let outgoing = self.outgoing(parts, held, &route, &authority, client);
                 self.serve(route, outgoing).await
             }
             Err(answer) => {
@@ -143,20 +160,31 @@ impl Gateway {
             })
     }
 
-    fn outgoing<B>(
-        &self,
-        mut parts: Parts,
-        body: B,
-        route: &Route,
-        authority: &str,
-        client: &Client,
-    ) -> Outgoing
+    fn hold<B>(&self, parts: &Parts, body: B, route: &Route, pace: Pace) -> HeldBody
     where
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BodyError>,
     {
+        let keeping = Keeping {
+            budget: &self.budget,
+            account: &route.function.held,
+            protocol: outgoing::protocol(&parts.headers),
+            expects: parts.headers.contains_key(header::EXPECT),
+            repeatable: parts.method.is_idempotent(),
+            pace,
+        };
+        HeldBody::new(body, keeping)
+    }
+
+    fn outgoing(
+        &self,
+        mut parts: Parts,
+        body: Option<HeldBody>,
+        route: &Route,
+        authority: &str,
+        client: &Client,
+    ) -> Outgoing {
         let protocol = outgoing::protocol(&parts.headers);
-        let expects = parts.headers.contains_key(header::EXPECT);
         headers::of_request(&mut parts.headers, authority, client);
         let id = &route.function.id;
         if let Ok(name) = HeaderValue::from_str(&id.name) {
@@ -165,14 +193,6 @@ impl Gateway {
         parts
             .headers
             .insert(TOKEN_HEADER, self.tokens.data(&id.namespace));
-        let keeping = Keeping {
-            budget: &self.budget,
-            account: &route.function.held,
-            protocol,
-            expects,
-            repeatable: parts.method.is_idempotent(),
-        };
-        let body = (!body.is_end_stream()).then(|| HeldBody::new(body, &keeping));
         Outgoing::new(parts, body, protocol)
     }
 

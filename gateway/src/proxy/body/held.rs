@@ -1,6 +1,5 @@
 use std::{
     future::poll_fn,
-    pin::Pin,
     sync::{Arc, Mutex, MutexGuard},
     task::{Context, Poll, Waker, ready},
     time::Duration,
@@ -9,12 +8,12 @@ use std::{
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::{BodyExt, Empty, combinators::UnsyncBoxBody};
 
 use super::{
     AttemptBody, BodyError,
     budget::{Account, Budget, Share},
     linger,
+    upload::{Pace, Upload},
 };
 use crate::upstream::Protocol;
 
@@ -50,6 +49,8 @@ pub struct Keeping<'a> {
     pub expects: bool,
     /// The request may be sent to another pod after one has begun it.
     pub repeatable: bool,
+    /// How slowly the client may send it.
+    pub pace: Pace,
 }
 
 impl Keeping<'_> {
@@ -68,7 +69,7 @@ impl Keeping<'_> {
 
 #[derive(Debug)]
 pub(super) struct Inner {
-    body: UnsyncBoxBody<Bytes, BodyError>,
+    upload: Upload,
     kept: Vec<Piece>,
     kept_bytes: usize,
     share: Share,
@@ -83,7 +84,6 @@ pub(super) struct Inner {
     whole: bool,
     open: bool,
     ended: bool,
-    failed: bool,
     /// Number of the attempt that may read.
     attempt: u32,
     waker: Option<Waker>,
@@ -113,7 +113,7 @@ struct GivenUp;
 
 impl HeldBody {
     /// Holds `body`, keeping what `keeping` allows.
-    pub fn new<B>(body: B, keeping: &Keeping<'_>) -> Self
+    pub fn new<B>(body: B, keeping: Keeping<'_>) -> Self
     where
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BodyError>,
@@ -127,7 +127,7 @@ impl HeldBody {
         share.grow_to(keeping.first_bytes(expected));
         Self(Arc::new(Mutex::new(Inner {
             ended: body.is_end_stream(),
-            body: body.map_err(Into::into).boxed_unsync(),
+            upload: Upload::new(body, keeping.pace),
             kept: Vec::new(),
             kept_bytes: 0,
             // A short one of known length is kept to its end.
@@ -142,7 +142,6 @@ impl HeldBody {
             repeatable: keeping.repeatable,
             whole: true,
             open: false,
-            failed: false,
             attempt: 0,
             waker: None,
             expects: keeping.expects,
@@ -183,13 +182,13 @@ impl HeldBody {
     #[must_use]
     pub fn is_whole(&self) -> bool {
         let inner = lock(&self.0);
-        inner.whole && !inner.failed
+        inner.whole && !inner.upload.is_broken()
     }
 
     /// Whether the client broke off.
     #[must_use]
     pub fn has_failed(&self) -> bool {
-        lock(&self.0).failed
+        lock(&self.0).upload.is_broken()
     }
 
     /// Whether all of it is here.
@@ -211,9 +210,8 @@ impl Drop for HeldBody {
     fn drop(&mut self) {
         let mut inner = lock(&self.0);
         inner.supersede();
-        if !inner.ended && !inner.failed && !inner.expects {
-            let nothing = Empty::new().map_err(|never| match never {}).boxed_unsync();
-            linger(std::mem::replace(&mut inner.body, nothing));
+        if !inner.ended && !inner.upload.is_broken() && !inner.expects {
+            linger(inner.upload.take_rest());
         }
     }
 }
@@ -231,6 +229,7 @@ fn open(inner: &Mutex<Inner>) {
 impl Inner {
     fn supersede(&mut self) -> u32 {
         self.attempt += 1;
+        self.upload.ask_no_more();
         self.wake();
         self.attempt
     }
@@ -260,12 +259,12 @@ impl Inner {
     fn poll_gather(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let bound = SHORT_BYTES.min(self.limit);
         let too_long = self.hint.lower() > SHORT_BYTES as u64;
-        while !(self.ended || self.failed || too_long || self.kept_bytes >= bound) {
-            match ready!(Pin::new(&mut self.body).poll_frame(context)) {
+        while !(self.ended || too_long || self.kept_bytes >= bound) {
+            match ready!(self.upload.poll_come(context)) {
                 None => self.ended = true,
-                Some(Err(_)) => self.failed = true,
+                Some(Err(_)) => break,
                 Some(Ok(frame)) => {
-                    self.ended = self.body.is_end_stream();
+                    self.ended = self.upload.is_at_end();
                     if let Some(piece) = piece(frame) {
                         self.keep(&piece, &mut 0);
                     }
@@ -305,7 +304,7 @@ impl Inner {
             self.waker = Some(context.waker().clone());
             return Poll::Pending;
         }
-        match Pin::new(&mut self.body).poll_frame(context) {
+        match self.upload.poll_asked(context) {
             Poll::Pending => {
                 self.waker = Some(context.waker().clone());
                 Poll::Pending
@@ -314,12 +313,9 @@ impl Inner {
                 self.ended = true;
                 Poll::Ready(None)
             }
-            Poll::Ready(Some(Err(error))) => {
-                self.failed = true;
-                Poll::Ready(Some(Err(error)))
-            }
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(error))),
             Poll::Ready(Some(Ok(frame))) => {
-                self.ended = self.body.is_end_stream();
+                self.ended = self.upload.is_at_end();
                 let Some(piece) = piece(frame) else {
                     context.waker().wake_by_ref();
                     return Poll::Pending;

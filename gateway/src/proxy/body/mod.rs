@@ -5,6 +5,7 @@ mod attempt;
 mod budget;
 mod held;
 mod linger;
+mod upload;
 
 #[cfg(test)]
 mod tests;
@@ -14,6 +15,7 @@ pub use attempt::{AttemptBody, Progress};
 pub use budget::{Account, Budget};
 pub use held::{HeldBody, KEPT_BYTES, Keeping};
 pub use linger::linger;
+pub use upload::Pace;
 
 /// Any error of a body.
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;

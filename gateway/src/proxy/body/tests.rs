@@ -1,4 +1,4 @@
-use std::{convert::Infallible, pin::Pin, task::Poll};
+use std::{convert::Infallible, pin::Pin, sync::Arc, task::Poll, time::Duration};
 
 use bytes::Bytes;
 use futures::{SinkExt, channel::mpsc};
@@ -6,9 +6,15 @@ use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Full, StreamBody};
 
 use super::*;
-use crate::upstream::Protocol::{self, Http1, Http2};
+use crate::{
+    metrics::Fault,
+    routes::Entrance,
+    upstream::Protocol::{self, Http1, Http2},
+};
 
 const BUDGET: usize = 1 << 20;
+/// Time in which something of a body must come.
+const WITHIN: Duration = Duration::from_secs(60);
 
 /// Holds a body of a request that may be repeated.
 fn hold<B>(body: B, budget: &Budget, protocol: Protocol) -> HeldBody
@@ -22,8 +28,18 @@ where
         protocol,
         expects: false,
         repeatable: true,
+        pace: pace(),
     };
-    HeldBody::new(body, &keeping)
+    HeldBody::new(body, keeping)
+}
+
+/// A pace that every body keeps to, but for those of one test.
+fn pace() -> Pace {
+    Pace {
+        within: WITHIN,
+        entrance: Entrance::Public,
+        metrics: Arc::default(),
+    }
 }
 
 /// A body of unknown length, fed by hand.
@@ -100,8 +116,9 @@ async fn a_client_that_expects_to_be_told_is_not_read_before() {
             protocol,
             expects: true,
             repeatable: true,
+            pace: pace(),
         };
-        let held = HeldBody::new(Full::new(Bytes::from_static(b"hi")), &keeping);
+        let held = HeldBody::new(Full::new(Bytes::from_static(b"hi")), keeping);
         held.gather().await;
         assert!(!held.is_in_hand());
         let mut attempt = held.attempt(protocol);
@@ -211,9 +228,10 @@ async fn what_cannot_be_repeated_is_not_kept_once_a_pod_has_begun() {
         protocol: Http1,
         expects: false,
         repeatable: false,
+        pace: pace(),
     };
     let body = Full::new(Bytes::from(vec![7; KEPT_BYTES / 2]));
-    let held = HeldBody::new(body, &keeping);
+    let held = HeldBody::new(body, keeping);
     let mut attempt = held.attempt(Http1);
     held.open();
     assert_eq!(available(&mut attempt).await, (KEPT_BYTES / 2, true));
@@ -232,8 +250,9 @@ async fn one_functions_bodies_leave_room_for_anothers() {
             protocol: Http1,
             expects: false,
             repeatable: false,
+            pace: pace(),
         };
-        HeldBody::new(Full::new(Bytes::from(vec![7; 10_000])), &keeping)
+        HeldBody::new(Full::new(Bytes::from(vec![7; 10_000])), keeping)
     };
     let mut held = Vec::new();
     for account in std::iter::repeat_n(&flood, 500).chain([&other]) {
@@ -244,4 +263,45 @@ async fn one_functions_bodies_leave_room_for_anothers() {
     assert!(budget.taken() <= BUDGET * 6 / 10, "{}", budget.taken());
     assert!(!held[499].is_in_hand());
     assert!(held[500].is_in_hand());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_is_late_only_while_a_pod_asks_for_it() {
+    let (pace, budget) = (pace(), Budget::new(BUDGET));
+    let keeping = Keeping {
+        budget: &budget,
+        account: &Account::default(),
+        protocol: Http2,
+        expects: false,
+        repeatable: true,
+        pace: pace.clone(),
+    };
+    let (mut sender, body) = fed();
+    let held = HeldBody::new(body, keeping);
+    feed(&mut sender, 1).await;
+    held.gather().await;
+    // The request waits, has been to a pod that refused it, and waits again.
+    tokio::time::advance(2 * WITHIN).await;
+    for _ in 0..2 {
+        let mut attempt = held.attempt(Http2);
+        assert_eq!(available(&mut attempt).await, (1, false));
+        drop(attempt);
+        tokio::time::advance(2 * WITHIN).await;
+    }
+    let mut attempt = held.attempt(Http2);
+    assert_eq!(available(&mut attempt).await, (1, false));
+    tokio::time::advance(WITHIN / 2).await;
+    feed(&mut sender, 1).await;
+    assert_eq!(available(&mut attempt).await, (1, false));
+    assert_eq!(pace.metrics.faults(pace.entrance, Fault::SlowBody), 0);
+    tokio::time::advance(WITHIN + Duration::from_millis(1)).await;
+    assert!(attempt.frame().await.unwrap().is_err());
+    assert!(held.has_failed());
+    // Another pod does not take it for a whole one.
+    drop(sender);
+    let mut attempt = held.attempt(Http2);
+    assert!(attempt.frame().await.unwrap().is_ok());
+    assert!(attempt.frame().await.unwrap().is_ok());
+    assert!(attempt.frame().await.unwrap().is_err());
+    assert_eq!(pace.metrics.faults(pace.entrance, Fault::SlowBody), 1);
 }
