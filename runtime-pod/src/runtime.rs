@@ -26,7 +26,7 @@ use crate::{
     engine::{EngineError, EngineSet, Slots},
     function::{FunctionTable, ResolutionAuthority, Supervisor},
     journal::Journal,
-    loader::{Loader, Places},
+    loader::{Loader, Places, Texts},
     manager::Manager,
     metrics::Metrics,
     name_resolver::NameResolver,
@@ -176,6 +176,7 @@ impl Runtime {
             max_bytes: settings.module_max_bytes,
             metrics: Arc::clone(&metrics),
             places: Places::default(),
+            texts: Texts::default(),
             turns: Loader::turns(),
         };
         let journal = settings.state_folder.as_deref().map(|folder| {

@@ -37,7 +37,8 @@ pub(crate) fn code(module: &[u8], target: Target) -> CodeFile {
     let draft = store.draft(key).expect("there is memory");
     let mut writer = draft.writer().expect("it can be written to");
     writer.write_all(&bytes).expect("there is memory");
-    store.seal(&draft, target).expect("it can be read")
+    let (_, code) = store.seal(draft, target).expect("it can be read");
+    code
 }
 
 /// A function with defaults everywhere.

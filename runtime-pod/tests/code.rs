@@ -12,7 +12,7 @@ use std::{
 };
 
 use serde_json::json;
-use support::{PATIENCE, Plan, World, guests, registry::Shelf};
+use support::{PATIENCE, Plan, World, guests, large::bomb, registry::Shelf};
 use tokio::time::timeout;
 use wasmfn_runtime::{compile::Program, metrics::LoadedFrom};
 
@@ -21,42 +21,6 @@ const MIB: u64 = 1 << 20;
 /// A compiler that is not there: nothing can be compiled.
 fn no_compiler() -> Program {
     Program::Path("/nowhere/compiler".into())
-}
-
-/// A component whose one function has so many instructions that depend on one another. Written
-/// byte by byte, since a text of it would take longer to read than to compile.
-fn bomb(instructions: usize) -> Vec<u8> {
-    // local.get 0, i32.const 7, i32.mul, local.get 1, i32.rotl, local.tee 1, local.set 0
-    let step = b"\x20\x00\x41\x07\x6c\x20\x01\x77\x22\x01\x21\x00";
-    let steps = step.repeat(instructions / 7);
-    let body = [b"\x00", &steps[..], b"\x20\x00\x0b"].concat();
-    let code = [b"\x01", &number(body.len())[..], &body].concat();
-    let kind = b"\x01\x60\x02\x7f\x7f\x01\x7f";
-    let sections = [
-        section(1, kind),
-        section(3, b"\x01\x00"),
-        section(10, &code),
-    ];
-    let module = [b"\0asm\x01\0\0\0", &sections.concat()[..]].concat();
-    [b"\0asm\x0d\0\x01\0", &section(1, &module)[..]].concat()
-}
-
-fn section(kind: u8, content: &[u8]) -> Vec<u8> {
-    [&[kind], &number(content.len())[..], content].concat()
-}
-
-/// A number as WebAssembly writes it: seven bits a byte, the lowest first.
-fn number(mut value: usize) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    loop {
-        let low = u8::try_from(value & 0x7f).unwrap();
-        value >>= 7;
-        if value == 0 {
-            bytes.push(low);
-            return bytes;
-        }
-        bytes.push(low | 0x80);
-    }
 }
 
 /// Runs the child itself, as a pod does.

@@ -10,13 +10,13 @@ use std::{
 };
 
 use super::{
-    Code, CodeFile, CodeKey, Fingerprint,
+    Code, CodeFile, CodeKey, Fingerprint, Trailer,
     idle::{Mapped, leaving},
 };
 use crate::{
     command::contract::Counting,
     engine::{CompileError, EngineError, EngineSet, Module, Target},
-    store::{CodeStore, Draft},
+    store::{CodeDraft, CodeStore},
 };
 
 /// Part of the pod's memory budget that mapped modules may take, in percent; the rest is for
@@ -70,7 +70,7 @@ impl CodeCache {
     ///
     /// # Errors
     /// If there is no room for another file.
-    pub(crate) fn draft(&self, digest: &str, counting: Counting) -> io::Result<Draft> {
+    pub(crate) fn draft(&self, digest: &str, counting: Counting) -> io::Result<CodeDraft> {
         self.store.draft(self.key(digest, counting))
     }
 
@@ -99,46 +99,48 @@ impl CodeCache {
     pub(crate) fn take_made(
         self: &Arc<Self>,
         digest: &str,
-        draft: Draft,
+        draft: CodeDraft,
         target: Target,
         until_stored: impl Send + 'static,
     ) -> Result<Arc<Code>, CompileError> {
-        let file = self
+        let (draft, file) = self
             .store
-            .seal(&draft, target)
+            .seal(draft, target)
             .map_err(CompileError::Storage)?;
         self.take(digest, draft, file, until_stored)
     }
 
-    /// Takes the code that a sibling sent into `draft`, if it bears the namespace's seal; then
-    /// stores it, while nobody waits. Blocks.
+    /// Takes the code that a sibling sent into `draft`, and that bears the namespace's seal, if its
+    /// text is there; then stores it, while nobody waits. Blocks.
     ///
     /// # Errors
     /// [`CompileError`] where it is no module that can be served.
     pub(crate) fn take_sent(
         self: &Arc<Self>,
         digest: &str,
-        draft: Draft,
+        draft: CodeDraft,
+        trailer: Trailer,
     ) -> Result<Option<Arc<Code>>, CompileError> {
-        let file = self.store.accept(&draft).map_err(CompileError::Storage)?;
-        file.map(|file| self.take(digest, draft, file, ()))
+        let file = self.store.accepted(&draft, trailer);
+        file.map_err(CompileError::Storage)?
+            .map(|file| self.take(digest, draft, file, ()))
             .transpose()
     }
 
     fn take(
         self: &Arc<Self>,
         digest: &str,
-        draft: Draft,
+        draft: CodeDraft,
         file: CodeFile,
         until_stored: impl Send + 'static,
     ) -> Result<Arc<Code>, CompileError> {
-        let (key, target) = (*draft.key(), file.target());
+        let (key, trailer) = (*draft.key(), file.trailer());
         let module = self.engines.link(digest, &file)?;
         let kept = (!self.store.is_kept()).then_some(file);
         let code = self.hold(key, module, kept);
         let (cache, stored) = (Arc::clone(self), Arc::clone(&code));
         tokio::task::spawn_blocking(move || {
-            if cache.store.keep(&draft, target) {
+            if cache.store.keep(&draft, trailer) {
                 stored.stored();
             }
             drop((stored, draft, until_stored));

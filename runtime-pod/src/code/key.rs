@@ -29,7 +29,7 @@ impl CodeKey {
     #[must_use]
     pub fn new(digest: &str, counting: Counting, fingerprint: &Fingerprint) -> Self {
         let mut hash = Sha256::new();
-        hash.update(b"wasmfn/code/v1/");
+        hash.update(b"wasmfn/code/v2/");
         hash.update(fingerprint.0);
         hash.update(counting.as_str());
         hash.update(b"/");

@@ -1,6 +1,6 @@
-//! The seal under compiled code: HMAC-SHA256 by the namespace's code key over the code's name, the
-//! code and what it is made for. A file holds the code, then its target, then the seal. Code
-//! without the seal is never mapped.
+//! The seal under compiled code: HMAC-SHA256 by the namespace's code key over the code's name, its
+//! length, and each page that is not all zeros with its place; the trailer is among them, and with it
+//! the digest of a text that lies in a file of its own. Code without the seal is never mapped.
 
 use std::{fs::File, io, os::unix::fs::FileExt, sync::Arc};
 
@@ -8,17 +8,15 @@ use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use wasmfn_crds::token::{KEY_BYTES, Purpose};
 
-use super::CodeKey;
-use crate::{
-    engine::{TARGET_BYTES, Target},
-    tokens::Tokens,
+use super::{
+    CodeKey,
+    file::{TRAILER_BYTES, Trailer},
+    pages::Chunk,
 };
+use crate::tokens::Tokens;
 
 /// Bytes of the seal at the end of a file.
 const SEAL_BYTES: usize = 32;
-
-/// What is read of a file at once, in bytes.
-const CHUNK_BYTES: usize = 256 << 10;
 
 /// The key that seals.
 pub struct Seal {
@@ -29,41 +27,6 @@ pub struct Seal {
 impl std::fmt::Debug for Seal {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str("Seal(..)")
-    }
-}
-
-/// A file of compiled code that this process made, or whose seal it has checked. Nobody writes to
-/// it any more: new code gets a new file.
-#[derive(Debug)]
-pub struct CodeFile {
-    file: File,
-    target: Target,
-    bytes: u64,
-}
-
-impl CodeFile {
-    /// The file.
-    pub(crate) const fn file(&self) -> &File {
-        &self.file
-    }
-
-    /// What the code is made for.
-    pub(crate) const fn target(&self) -> Target {
-        self.target
-    }
-
-    /// Its size, in bytes.
-    pub(crate) const fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    /// A file that was found whole before and is the very same.
-    pub(crate) const fn known(file: File, target: Target, bytes: u64) -> Self {
-        Self {
-            file,
-            target,
-            bytes,
-        }
     }
 }
 
@@ -86,38 +49,38 @@ impl Seal {
         }
     }
 
-    /// Puts the seal under the code in `file`, which is made for `target`.
+    /// Puts `trailer` and the seal behind the code in `file`; says how long it is then, in bytes.
     ///
     /// # Errors
     /// If the file cannot be read or written.
-    pub(crate) fn put(&self, key: &CodeKey, file: File, target: Target) -> io::Result<CodeFile> {
+    pub(crate) fn put(&self, key: &CodeKey, file: &File, trailer: Trailer) -> io::Result<u64> {
         let code_bytes = file.metadata()?.len();
-        file.write_all_at(&target.to_bytes(), code_bytes)?;
-        let sealed_bytes = code_bytes + TARGET_BYTES as u64;
-        let seal = self.over(key, &file, sealed_bytes)?.finalize().into_bytes();
+        let sealed_bytes = code_bytes + TRAILER_BYTES as u64;
+        file.write_all_at(&trailer.to_bytes(), code_bytes)?;
+        let seal = self.over(key, file, sealed_bytes)?.finalize().into_bytes();
         file.write_all_at(&seal, sealed_bytes)?;
-        let bytes = sealed_bytes + SEAL_BYTES as u64;
-        Ok(CodeFile::known(file, target, bytes))
+        Ok(sealed_bytes + SEAL_BYTES as u64)
     }
 
-    /// The file, if its seal is that of `key`.
+    /// What stands behind the code in `file`, if its seal is that of `key`.
     ///
     /// # Errors
     /// If the file cannot be read.
-    pub(crate) fn check(&self, key: &CodeKey, file: File) -> io::Result<Option<CodeFile>> {
+    pub(crate) fn check(&self, key: &CodeKey, file: &File) -> io::Result<Option<Trailer>> {
         let bytes = file.metadata()?.len();
-        let Some(code_bytes) = bytes.checked_sub((TARGET_BYTES + SEAL_BYTES) as u64) else {
+        let Some(code_bytes) = bytes.checked_sub((TRAILER_BYTES + SEAL_BYTES) as u64) else {
             return Ok(None);
         };
-        let sealed_bytes = code_bytes + TARGET_BYTES as u64;
-        let mut target = [0; TARGET_BYTES];
-        file.read_exact_at(&mut target, code_bytes)?;
+        let sealed_bytes = code_bytes + TRAILER_BYTES as u64;
+        let mut trailer = [0; TRAILER_BYTES];
+        file.read_exact_at(&mut trailer, code_bytes)?;
         let mut seal = [0; SEAL_BYTES];
         file.read_exact_at(&mut seal, sealed_bytes)?;
-        let mac = self.over(key, &file, sealed_bytes)?;
-        let is_whole = mac.verify_slice(&seal).is_ok();
-        let target = Target::from_bytes(target).filter(|_| is_whole);
-        Ok(target.map(|target| CodeFile::known(file, target, bytes)))
+        let is_whole = self
+            .over(key, file, sealed_bytes)?
+            .verify_slice(&seal)
+            .is_ok();
+        Ok(Trailer::from_bytes(&trailer).filter(|_| is_whole))
     }
 
     fn over(&self, key: &CodeKey, file: &File, sealed_bytes: u64) -> io::Result<Hmac<Sha256>> {
@@ -129,17 +92,16 @@ impl Seal {
             .as_ref()
             .map_or(self.own.as_slice(), |key| key.as_bytes());
         let mut mac = Hmac::<Sha256>::new_from_slice(secret).map_err(io::Error::other)?;
-        mac.update(b"wasmfn/code/v1/");
+        mac.update(b"wasmfn/code/v2/");
         mac.update(key.to_string().as_bytes());
-        mac.update(b"/");
-        let mut chunk = vec![0; CHUNK_BYTES];
+        mac.update(&sealed_bytes.to_le_bytes());
         let mut at = 0;
-        while at < sealed_bytes {
-            let left = usize::try_from(sealed_bytes - at).unwrap_or(CHUNK_BYTES);
-            let part = &mut chunk[..left.min(CHUNK_BYTES)];
-            file.read_exact_at(part, at)?;
-            mac.update(part);
-            at += part.len() as u64;
+        while let Some(chunk) = Chunk::read(file, at, sealed_bytes)? {
+            at = chunk.end();
+            for (place, page) in chunk.pages() {
+                mac.update(&place.to_le_bytes());
+                mac.update(page);
+            }
         }
         Ok(mac)
     }
@@ -148,7 +110,10 @@ impl Seal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::{GuestKind, Wasi};
+    use crate::{
+        code::pages::CHUNK_BYTES,
+        engine::{GuestKind, Target, Wasi},
+    };
     use std::path::Path;
 
     fn file(folder: &Path, bytes: &[u8]) -> File {
@@ -171,19 +136,13 @@ mod tests {
         std::fs::write(folder.path().join("code-key"), "secret").unwrap();
         let seal = Seal::of_namespace(Tokens::open(folder.path().to_owned()));
         let code = vec![7; 3 * CHUNK_BYTES / 2];
-        let target = Target {
-            wasi: Wasi::V0_2,
-            counts_instructions: false,
-            initial_end_bytes: 7,
-            guest: GuestKind::Component,
-        };
-        let sealed = seal
-            .put(&key('a'), file(folder.path(), &code), target)
-            .unwrap();
-        assert_eq!(sealed.bytes(), code.len() as u64 + 48);
+        let trailer = trailer();
+        let bytes = seal.put(&key('a'), &file(folder.path(), &code), trailer);
+        assert_eq!(bytes.unwrap(), code.len() as u64 + 96);
 
         let path = folder.path().join("code");
-        let is_whole = |seal: &Seal, digit| seal.check(&key(digit), open(&path)).unwrap().is_some();
+        let is_whole =
+            |seal: &Seal, digit| seal.check(&key(digit), &open(&path)).unwrap().is_some();
         assert!(is_whole(&seal, 'a'));
         let another_pod = Seal::of_namespace(Tokens::open(folder.path().to_owned()));
         assert!(is_whole(&another_pod, 'a'));
@@ -191,17 +150,61 @@ mod tests {
         assert!(!is_whole(&Seal::of_process(), 'a'), "another key");
 
         let bytes = std::fs::read(&path).unwrap();
-        let whole = seal.check(&key('a'), open(&path)).unwrap().unwrap();
-        assert_eq!(whole.target(), target);
-        for at in [0, code.len() / 2, code.len(), bytes.len() - 1] {
+        let whole = seal.check(&key('a'), &open(&path)).unwrap();
+        assert_eq!(whole, Some(trailer));
+        let length = bytes.len();
+        for at in [0, code.len() / 2, code.len(), length - 40, length - 1] {
             let mut damaged = bytes.clone();
             damaged[at] ^= 1;
             std::fs::write(&path, damaged).unwrap();
             assert!(!is_whole(&seal, 'a'), "{at}");
         }
-        for length in [0, 47, 48, bytes.len() - 1] {
+        for length in [0, 95, 96, length - 1] {
             std::fs::write(&path, &bytes[..length]).unwrap();
             assert!(!is_whole(&seal, 'a'), "{length}");
+        }
+    }
+
+    #[test]
+    fn zeros_are_sealed_whether_they_are_written_or_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let seal = Seal::of_process();
+        // The trailer, whose end is zeros, ends anywhere: before the end of a page, at it, behind it.
+        for length in 2 * 4096 - 150..=2 * 4096 {
+            let mut code = vec![0; length];
+            code[5000] = 1;
+            let file = file(folder.path(), &code);
+            seal.put(&key('a'), &file, trailer()).unwrap();
+            assert!(seal.check(&key('a'), &file).unwrap().is_some(), "{length}");
+
+            let bytes = std::fs::read(folder.path().join("code")).unwrap();
+            let sparse = tempfile::tempfile().unwrap();
+            sparse.write_all_at(&bytes[4096..], 4096).unwrap();
+            assert!(
+                seal.check(&key('a'), &sparse).unwrap().is_some(),
+                "{length}"
+            );
+            sparse.write_all_at(&[1], 100).unwrap();
+            assert!(
+                seal.check(&key('a'), &sparse).unwrap().is_none(),
+                "{length}"
+            );
+        }
+        // A page of zeros more is another file.
+        let bytes = std::fs::read(folder.path().join("code")).unwrap();
+        let longer = file(folder.path(), &[&vec![0; 4096], &bytes[..]].concat());
+        assert!(seal.check(&key('a'), &longer).unwrap().is_none());
+    }
+
+    fn trailer() -> Trailer {
+        Trailer {
+            target: Target {
+                wasi: Wasi::V0_2,
+                counts_instructions: false,
+                initial_end_bytes: 7,
+                guest: GuestKind::Component,
+            },
+            text: None,
         }
     }
 }

@@ -2,9 +2,11 @@
 //! and only then from the registry by way of the compiler.
 
 mod error;
+mod texts;
 
 use std::{
     collections::HashMap,
+    io,
     sync::{Arc, Mutex, PoisonError, Weak},
     time::{Duration, Instant},
 };
@@ -14,6 +16,7 @@ use tokio::{task::spawn_blocking, time::sleep};
 use wasmfn_report::Load;
 
 pub use error::LoadError;
+pub(crate) use texts::Texts;
 
 use crate::{
     code::{Code, CodeCache},
@@ -23,7 +26,7 @@ use crate::{
     metrics::{LoadedFrom, Metrics},
     registry::{Credentials, Registry},
     siblings::{Claim, Claims, Copied, Siblings},
-    store::{Draft, ModuleStore},
+    store::{CodeDraft, ModuleStore},
     turns::{Demand, Turns},
 };
 
@@ -53,6 +56,7 @@ pub(crate) struct Loader {
     pub(crate) max_bytes: u64,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) places: Places,
+    pub(crate) texts: Texts,
     pub(crate) turns: Arc<Turns>,
 }
 
@@ -185,24 +189,40 @@ impl Loader {
             let writer = draft.writer().map_err(CompileError::Storage)?;
             let copied = {
                 let _turn = self.turns.turn(wanted.demand).await;
-                siblings.copy(claim.key(), writer).await
+                siblings.copy_code(claim.key(), writer).await
             };
             match copied {
-                Copied::Sent => return self.sent(wanted.digest, draft).await,
+                Copied::Sent => return self.sent(wanted, draft).await,
                 Copied::Soon if Instant::now() < deadline => sleep(SIBLING_LOOK).await,
                 Copied::Soon | Copied::Nobody => return Ok(None),
             }
         }
     }
 
-    async fn sent(&self, digest: &str, draft: Draft) -> Result<Option<Arc<Code>>, LoadError> {
-        let (code, digest) = (Arc::clone(&self.code), digest.to_owned());
-        let taken = spawn_blocking(move || code.take_sent(&digest, draft)).await;
-        let taken = taken.map_err(|_| CompileError::Stopped)??;
-        if taken.is_none() {
+    /// What a sibling has sent, if it bears the seal and its text can be had.
+    async fn sent(
+        &self,
+        wanted: &Wanted<'_>,
+        draft: CodeDraft,
+    ) -> Result<Option<Arc<Code>>, LoadError> {
+        let code = Arc::clone(&self.code);
+        let accepting = spawn_blocking(move || {
+            let trailer = code.store().accept(&draft)?;
+            io::Result::Ok(trailer.map(|trailer| (draft, trailer)))
+        });
+        let accepted = accepting.await.map_err(|_| CompileError::Stopped)?;
+        let Some((draft, trailer)) = accepted.map_err(CompileError::Storage)? else {
             tracing::warn!("a sibling's code does not bear the namespace's seal");
+            return Ok(None);
+        };
+        if let Some(text) = trailer.text {
+            self.obtain_text(text, wanted.demand)
+                .await
+                .map_err(CompileError::Storage)?;
         }
-        Ok(taken)
+        let (code, digest) = (Arc::clone(&self.code), wanted.digest.to_owned());
+        let taken = spawn_blocking(move || code.take_sent(&digest, draft, trailer)).await;
+        Ok(taken.map_err(|_| CompileError::Stopped)??)
     }
 
     /// The module's bytes, and whether they have yet to be stored.

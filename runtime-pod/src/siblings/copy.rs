@@ -1,12 +1,13 @@
-//! Copies compiled code from a sibling. Whether it is what it should be, the seal under it says.
+//! Copies compiled code from a sibling. Whether it is what it should be, the seal under it says, or
+//! the digest of a text.
 
 use std::{
     fs::File,
-    io::{self, Seek, Write},
+    io::{self, Read},
     time::Duration,
 };
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use futures::{StreamExt, stream::FuturesUnordered};
 use http::StatusCode;
 use http_body_util::BodyExt;
@@ -17,8 +18,9 @@ use super::{
     STAGE_HEADER, Siblings,
     claims::{Stage, waits},
     client::{Head, head},
+    records,
 };
-use crate::code::CodeKey;
+use crate::code::{CodeKey, text::TextDigest};
 
 /// Siblings that are asked for code: all of them in all but the largest namespaces, so that one
 /// who is making it is found.
@@ -44,16 +46,24 @@ pub(crate) enum Copied {
 
 impl Siblings {
     /// Asks all for the code of `key`, and writes it to `file`.
-    pub(crate) async fn copy(&self, key: &CodeKey, file: File) -> Copied {
+    pub(crate) async fn copy_code(&self, key: &CodeKey, file: File) -> Copied {
+        self.copy(&format!("/v1/code/{key}"), file).await
+    }
+
+    /// Asks all for a text, and writes it to `file`; says whether somebody had it.
+    pub(crate) async fn copy_text(&self, digest: &TextDigest, file: File) -> bool {
+        self.copy(&format!("/v1/texts/{digest}"), file).await == Copied::Sent
+    }
+
+    async fn copy(&self, path: &str, file: File) -> Copied {
         let Some(token) = self.token() else {
             return Copied::Nobody;
         };
-        let path = format!("/v1/code/{key}");
         let addresses = self.addresses().await;
         let mut heads: FuturesUnordered<_> = addresses
             .into_iter()
             .take(MAX_ASKED)
-            .map(|address| head(address, &token, &path))
+            .map(|address| head(address, &token, path))
             .collect();
         let mut result = Copied::Nobody;
         while let Some(head) = heads.next().await {
@@ -63,7 +73,7 @@ impl Siblings {
                 match receive(head.answer.into_body(), &file).await {
                     Ok(()) => return Copied::Sent,
                     Err(error) => {
-                        tracing::warn!(%sibling, %key, %error, "a sibling's code broke off");
+                        tracing::warn!(%sibling, path, %error, "a sibling's code broke off");
                     }
                 }
             } else if stage(&head).is_some_and(|stage| waits(head.own, head.other, stage)) {
@@ -86,7 +96,9 @@ fn stage(head: &Head) -> Option<Stage> {
 async fn receive(body: Incoming, file: &File) -> io::Result<()> {
     let (pieces, waiting) = mpsc::channel(WAITING);
     let file = file.try_clone()?;
-    let writing = spawn_blocking(move || write(file, waiting));
+    let piece = Bytes::new();
+    let writing =
+        spawn_blocking(move || records::write(Pieces { waiting, piece }, &file, MAX_BYTES));
     let passed_on = timeout(BODY_TIMEOUT, pass_on(body, pieces)).await;
     writing.await.map_err(io::Error::other)??;
     passed_on.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
@@ -110,12 +122,22 @@ async fn pass_on(mut body: Incoming, pieces: mpsc::Sender<Bytes>) -> io::Result<
     Ok(())
 }
 
-fn write(mut file: File, mut waiting: mpsc::Receiver<Bytes>) -> io::Result<()> {
-    // A sibling before this one may have broken off.
-    file.set_len(0)?;
-    file.rewind()?;
-    while let Some(piece) = waiting.blocking_recv() {
-        file.write_all(&piece)?;
+/// What comes, as one stream.
+struct Pieces {
+    waiting: mpsc::Receiver<Bytes>,
+    piece: Bytes,
+}
+
+impl Read for Pieces {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.piece.is_empty() {
+            match self.waiting.blocking_recv() {
+                Some(piece) => self.piece = piece,
+                None => return Ok(0),
+            }
+        }
+        let read = self.piece.len().min(buffer.len());
+        self.piece.copy_to_slice(&mut buffer[..read]);
+        Ok(read)
     }
-    Ok(())
 }

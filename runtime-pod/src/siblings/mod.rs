@@ -3,11 +3,13 @@
 //!
 //! Both sides know the namespace's module token: the one who asks shows it. The one who answers
 //! signs a module's bytes with it, since they cannot be checked against the digest of a manifest
-//! that is not there; compiled code bears the seal that it has on disk.
+//! that is not there; compiled code bears the seal that it has on disk, which names the text that
+//! belongs to it.
 
 mod claims;
 mod client;
 mod copy;
+mod records;
 mod server;
 #[cfg(test)]
 mod tests;

@@ -1,8 +1,9 @@
-//! The module port: modules by digest and compiled code by key, for those who show the token.
+//! The module port: modules by digest, compiled code by key and its text by digest, for those who
+//! show the token.
 
 use std::{
     fs::File,
-    io::{self, Read},
+    io,
     sync::{Arc, Mutex, PoisonError},
     time::Instant,
 };
@@ -11,10 +12,7 @@ use axum::{
     Router,
     body::{Body, Bytes},
     extract::{Path, Request, State},
-    http::{
-        StatusCode,
-        header::{AUTHORIZATION, CONTENT_LENGTH},
-    },
+    http::{StatusCode, header::AUTHORIZATION},
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::get,
@@ -23,15 +21,12 @@ use futures::{Stream, stream};
 use tokio::task::spawn_blocking;
 use wasmfn_crds::token::Purpose;
 
-use super::{Claims, SIGNATURE_HEADER, STAGE_HEADER, signature};
+use super::{Claims, SIGNATURE_HEADER, STAGE_HEADER, records, signature};
 use crate::{
-    code::{CodeCache, CodeKey},
+    code::{CodeCache, CodeKey, text::TextDigest},
     store::ModuleStore,
     tokens::Tokens,
 };
-
-/// What is read of a file at once, in bytes: as much as a client reads at once.
-pub(super) const CHUNK_BYTES: usize = 400 << 10;
 
 /// What the port offers.
 #[derive(Clone)]
@@ -69,6 +64,7 @@ pub(crate) fn router(offer: Offer) -> Router {
     Router::new()
         .route("/v1/blobs/{digest}", get(blob))
         .route("/v1/code/{key}", get(code))
+        .route("/v1/texts/{digest}", get(text))
         .layer(from_fn_with_state(offer.clone(), authorized))
         .with_state(offer)
 }
@@ -111,26 +107,33 @@ async fn code(State(offer): State<Offer>, Path(key): Path<String>) -> Response {
     }
 }
 
-fn send(file: File, asked: Arc<Asked>) -> Response {
-    let Ok(length) = file.metadata().map(|metadata| metadata.len()) else {
+async fn text(State(offer): State<Offer>, Path(digest): Path<String>) -> Response {
+    offer.asked.note();
+    let Some(digest) = TextDigest::parse(&digest) else {
         return StatusCode::NOT_FOUND.into_response();
     };
-    let headers = [(CONTENT_LENGTH, length.to_string())];
-    (headers, Body::from_stream(chunks(file, asked))).into_response()
+    let code = Arc::clone(&offer.code);
+    let look = move || code.store().texts()?.raw(&digest);
+    match spawn_blocking(look).await.ok().flatten() {
+        Some(file) => send(file, offer.asked),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
 }
 
-/// The file from its beginning. Each chunk is asked for once the one before is on its way.
-fn chunks(file: File, asked: Arc<Asked>) -> impl Stream<Item = io::Result<Bytes>> {
-    stream::try_unfold(file, move |file| {
+fn send(file: File, asked: Arc<Asked>) -> Response {
+    Body::from_stream(sent(file, asked)).into_response()
+}
+
+/// The file from its beginning. More is read once what was read before is on its way.
+fn sent(file: File, asked: Arc<Asked>) -> impl Stream<Item = io::Result<Bytes>> {
+    stream::try_unfold((file, 0), move |(file, at)| {
         asked.note();
         async move {
             let read = spawn_blocking(move || {
-                let mut chunk = Vec::with_capacity(CHUNK_BYTES);
-                (&file).take(CHUNK_BYTES as u64).read_to_end(&mut chunk)?;
-                io::Result::Ok((Bytes::from(chunk), file))
+                let records = records::read(&file, at)?;
+                io::Result::Ok(records.map(|(records, next)| (records, (file, next))))
             });
-            let (chunk, file) = read.await.map_err(io::Error::other)??;
-            Ok((!chunk.is_empty()).then_some((chunk, file)))
+            read.await.map_err(io::Error::other)?
         }
     })
 }

@@ -7,10 +7,10 @@ use tokio::{
     net::TcpListener,
 };
 
-use super::{client::ask, server::CHUNK_BYTES, *};
+use super::{client::ask, *};
 use crate::{
     budget::Budget,
-    code::{CodeCache, CodeKey, Seal},
+    code::{CodeCache, CodeKey, Seal, pages::CHUNK_BYTES},
     command::contract::Counting,
     engine::{EngineSet, Target},
     samples,
@@ -94,7 +94,7 @@ async fn copy(siblings: &[&Sibling], token: &str, key: &CodeKey) -> (Copied, Vec
     let addresses = siblings.iter().map(|sibling| sibling.address).collect();
     let siblings = Siblings::at(addresses, Tokens::open(folder.path().to_owned()));
     let path = folder.path().join("copy");
-    let copied = siblings.copy(key, File::create(&path).unwrap()).await;
+    let copied = siblings.copy_code(key, File::create(&path).unwrap()).await;
     (copied, std::fs::read(path).unwrap())
 }
 
@@ -102,8 +102,8 @@ fn store(sibling: &Sibling, bytes: &[u8]) -> CodeKey {
     let draft = sibling.code.draft(DIGEST, Counting::default()).unwrap();
     draft.writer().unwrap().write_all(bytes).unwrap();
     let target = Target::of(&samples::handler(), Counting::default()).unwrap();
-    sibling.code.store().seal(&draft, target).unwrap();
-    assert!(sibling.code.store().keep(&draft, target));
+    let (draft, code) = sibling.code.store().seal(draft, target).unwrap();
+    assert!(sibling.code.store().keep(&draft, code.trailer()));
     *draft.key()
 }
 
@@ -114,7 +114,7 @@ async fn code_is_copied_from_whoever_has_it_with_its_seal() {
     let key = store(&with, &bytes);
     let (copied, sent) = copy(&[&without, &with], "secret", &key).await;
     assert_eq!(copied, Copied::Sent);
-    assert_eq!(sent.len(), bytes.len() + 48);
+    assert_eq!(sent.len(), bytes.len() + 96);
     assert_eq!(sent[..bytes.len()], bytes);
 
     assert_eq!(copy(&[&with], "guess", &key).await.0, Copied::Nobody);
@@ -126,12 +126,18 @@ async fn code_is_copied_from_whoever_has_it_with_its_seal() {
 async fn breaks_off() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
+    // One record of 400 bytes, and a part of one of 900 behind it.
+    let records = [0, 400].map(|at: u64| {
+        let length = 400 + 500 * u32::from(at > 0);
+        [&at.to_le_bytes()[..], &length.to_le_bytes(), &[1; 400]].concat()
+    });
+    let records = records.concat();
     tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();
         assert!(stream.read(&mut [0; 4096]).await.unwrap() > 0);
         let head = b"HTTP/1.1 200 OK\r\ncontent-length: 4000\r\n\r\n";
         stream.write_all(head).await.unwrap();
-        stream.write_all(&[1; 1000]).await.unwrap();
+        stream.write_all(&records).await.unwrap();
     });
     address
 }
@@ -146,12 +152,12 @@ async fn nothing_is_left_of_code_that_broke_off() {
     let path = folder.path().join("copy");
     let file = File::create(&path).unwrap();
     let both = [
-        (breaks_off().await, Copied::Nobody, 1000),
-        (sibling.address, Copied::Sent, 4 + 48),
+        (breaks_off().await, Copied::Nobody, 400),
+        (sibling.address, Copied::Sent, 4 + 96),
     ];
     for (address, expected, length) in both {
         let siblings = Siblings::at(vec![address], Arc::clone(&tokens));
-        let copied = siblings.copy(&key, file.try_clone().unwrap()).await;
+        let copied = siblings.copy_code(&key, file.try_clone().unwrap()).await;
         assert_eq!(copied, expected);
         assert_eq!(std::fs::metadata(&path).unwrap().len(), length);
     }

@@ -2,92 +2,71 @@
 
 use std::{
     collections::HashMap,
-    fs::{self, File},
+    fs::File,
     io,
-    os::unix::fs::MetadataExt,
-    path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    os::unix::fs::FileExt,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
 };
 
-use rustix::fs::{MemfdFlags, memfd_create};
-
-use super::room::{PART, Room, used};
+use super::{
+    draft::Draft,
+    identity::Identity,
+    room::{Room, used},
+    texts::TextStore,
+};
 use crate::{
-    code::{CodeFile, CodeKey, Seal},
+    code::{
+        CodeFile, CodeKey, Seal, Trailer,
+        pages::Chunk,
+        text::{self, Text},
+    },
     engine::Target,
 };
 
-/// What all code together may take of the node's disk: a hundred `JavaScript` functions.
+/// What all code together may take of the node's disk: six hundred `JavaScript` functions.
 const MAX_TOTAL_BYTES: u64 = 4 << 30;
 
 /// Keeps compiled code.
 #[derive(Debug)]
 pub struct CodeStore {
-    room: Option<Room>,
+    disk: Option<Disk>,
     seal: Arc<Seal>,
     /// Files whose seal was checked, or that this process made.
     checked: Mutex<HashMap<CodeKey, Checked>>,
-    /// Drafts so far: each has a name of its own, so that none is written to by two.
-    drafts: AtomicU64,
 }
 
-/// Which file it is. Nobody else writes in the folder, and files are not written to once they have
-/// their name: the same number is the same file.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct Identity {
-    device: u64,
-    inode: u64,
-    bytes: u64,
+/// Where code is kept.
+#[derive(Debug)]
+struct Disk {
+    room: Arc<Room>,
+    folder: File,
+    texts: TextStore,
 }
 
 /// A file whose seal was checked.
 #[derive(Clone, Copy, Debug)]
 struct Checked {
     identity: Identity,
-    target: Target,
-}
-
-impl Identity {
-    fn of(file: &File) -> io::Result<Self> {
-        let metadata = file.metadata()?;
-        Ok(Self {
-            device: metadata.dev(),
-            inode: metadata.ino(),
-            bytes: metadata.len(),
-        })
-    }
+    trailer: Trailer,
 }
 
 /// Code that is being made, and is nobody's yet.
 #[derive(Debug)]
-pub(crate) struct Draft {
+pub(crate) struct CodeDraft {
     key: CodeKey,
-    file: File,
-    /// Where it lies until it is complete; nowhere, where nothing is stored.
-    path: Option<PathBuf>,
+    draft: Draft,
 }
 
-impl Draft {
+impl CodeDraft {
     /// The file to write to.
     pub(crate) fn writer(&self) -> io::Result<File> {
-        self.file.try_clone()
+        self.draft.file.try_clone()
     }
 
     /// Which code it is.
     pub(crate) const fn key(&self) -> &CodeKey {
         &self.key
-    }
-}
-
-impl Drop for Draft {
-    fn drop(&mut self) {
-        if let Some(path) = &self.path {
-            // It is not there any more if it was completed.
-            let _ = fs::remove_file(path);
-        }
     }
 }
 
@@ -97,11 +76,15 @@ impl CodeStore {
     /// # Errors
     /// If the folder cannot be made.
     pub fn open(folder: &Path, seal: Arc<Seal>) -> io::Result<Self> {
+        let room = Arc::new(Room::open(folder, MAX_TOTAL_BYTES)?);
         Ok(Self {
-            room: Some(Room::open(folder, MAX_TOTAL_BYTES)?),
+            disk: Some(Disk {
+                folder: File::open(folder)?,
+                texts: TextStore::new(Arc::clone(&room)),
+                room,
+            }),
             seal,
             checked: Mutex::default(),
-            drafts: AtomicU64::new(0),
         })
     }
 
@@ -109,28 +92,35 @@ impl CodeStore {
     #[must_use]
     pub fn nowhere(seal: Arc<Seal>) -> Self {
         Self {
-            room: None,
+            disk: None,
             seal,
             checked: Mutex::default(),
-            drafts: AtomicU64::new(0),
         }
     }
 
     /// Whether code outlives this process.
     pub(crate) const fn is_kept(&self) -> bool {
-        self.room.is_some()
+        self.disk.is_some()
     }
 
-    /// The code of `key`, if it is there and whole; what is not whole is removed. Reads the whole
-    /// file the first time, and nothing of it later.
+    /// Texts that code shares; none, where nothing is stored.
+    pub(crate) fn texts(&self) -> Option<&TextStore> {
+        self.disk.as_ref().map(|disk| &disk.texts)
+    }
+
+    /// The code of `key`, if it is there and whole with its text; what is not is removed. Reads the
+    /// whole file the first time, and nothing of it later.
     pub(crate) fn find(&self, key: &CodeKey) -> Option<CodeFile> {
-        let room = self.room.as_ref()?;
-        let path = room.path(&key.to_string());
+        let path = self.disk.as_ref()?.room.path(&key.to_string());
         let file = File::options().read(true).write(true).open(&path).ok()?;
-        match self.check(key, file) {
-            Ok(Some(code)) => {
-                used(code.file());
-                return Some(code);
+        match self.check(key, &file) {
+            Ok(Some(checked)) => {
+                used(&file);
+                let code = self.with_text(file, checked);
+                if code.is_some() {
+                    return code;
+                }
+                tracing::debug!(%key, "the text of compiled code is gone; it is made again");
             }
             Ok(None) => {
                 tracing::warn!(%key, "compiled code has not this namespace's seal; it is made again");
@@ -143,69 +133,107 @@ impl CodeStore {
 
     /// The file of `key` as it is, to be sent to one who checks it.
     pub(crate) fn raw(&self, key: &CodeKey) -> Option<File> {
-        let room = self.room.as_ref()?;
-        File::open(room.path(&key.to_string())).ok()
+        let disk = self.disk.as_ref()?;
+        File::open(disk.room.path(&key.to_string())).ok()
     }
 
-    fn check(&self, key: &CodeKey, file: File) -> io::Result<Option<CodeFile>> {
-        let identity = Identity::of(&file)?;
+    fn check(&self, key: &CodeKey, file: &File) -> io::Result<Option<Checked>> {
+        let identity = Identity::of(file)?;
         let before = self.lock().get(key).copied();
         if let Some(checked) = before.filter(|checked| checked.identity == identity) {
-            return Ok(Some(CodeFile::known(file, checked.target, identity.bytes)));
+            return Ok(Some(checked));
         }
-        let code = self.seal.check(key, file)?;
-        if let Some(code) = &code {
-            let target = code.target();
-            self.lock().insert(*key, Checked { identity, target });
+        let checked = self
+            .seal
+            .check(key, file)?
+            .map(|trailer| Checked { identity, trailer });
+        if let Some(checked) = checked {
+            self.lock().insert(*key, checked);
         }
-        Ok(code)
+        Ok(checked)
+    }
+
+    /// A whole file, with that of its text; none, where that is not there.
+    fn with_text(&self, file: File, checked: Checked) -> Option<CodeFile> {
+        let (bytes, trailer) = (checked.identity.bytes(), checked.trailer);
+        let text = match &trailer.text {
+            Some(text) => Some(self.texts()?.find(&text.digest)?),
+            None => None,
+        };
+        Some(CodeFile::new(file, bytes, trailer, text))
     }
 
     /// Begins code of `key`.
     ///
     /// # Errors
     /// If there is no room for another file.
-    pub(crate) fn draft(&self, key: CodeKey) -> io::Result<Draft> {
-        let Some(room) = &self.room else {
-            let file = memfd_create("wasmfn-code", MemfdFlags::CLOEXEC)?.into();
-            let path = None;
-            return Ok(Draft { key, file, path });
+    pub(crate) fn draft(&self, key: CodeKey) -> io::Result<CodeDraft> {
+        let draft = match &self.disk {
+            Some(disk) => Draft::begin(&disk.room, &key.to_string())?,
+            None => Draft::in_memory()?,
         };
-        let number = self.drafts.fetch_add(1, Ordering::Relaxed);
-        let path = room.path(&format!("{key}.{number}.{PART}"));
-        let file = File::options()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .open(&path)?;
-        let path = Some(path);
-        Ok(Draft { key, file, path })
+        Ok(CodeDraft { key, draft })
     }
 
-    /// Puts the seal under code that this process has made. It can be used at once; it outlives
-    /// the process once it is [kept](Self::keep).
+    /// Puts the seal under code that this process has made, and its text, if it is worth that, into
+    /// a file of its own. It can be used at once; it outlives the process once it is
+    /// [kept](Self::keep).
     ///
     /// # Errors
-    /// If the file cannot be read or written.
-    pub(crate) fn seal(&self, draft: &Draft, target: Target) -> io::Result<CodeFile> {
-        self.seal.put(&draft.key, draft.file.try_clone()?, target)
+    /// If files cannot be read or written.
+    pub(crate) fn seal(
+        &self,
+        mut made: CodeDraft,
+        target: Target,
+    ) -> io::Result<(CodeDraft, CodeFile)> {
+        let mut split = (None, None);
+        if let Some(disk) = &self.disk
+            && let Some(range) = text::find(&made.draft.file)
+        {
+            let (digest, file) = disk.texts.put(&made.draft.file, &range)?;
+            let text = Text {
+                at: range.start,
+                bytes: range.end - range.start,
+                digest,
+            };
+            made = disk.without(&text, &made)?;
+            split = (Some(text), Some(file));
+        }
+        let (text, text_file) = split;
+        let trailer = Trailer { target, text };
+        let bytes = self.seal.put(&made.key, &made.draft.file, trailer)?;
+        let code = CodeFile::new(made.writer()?, bytes, trailer, text_file);
+        Ok((made, code))
     }
 
-    /// Looks whether code that somebody else has made bears the seal.
+    /// What stands behind code that somebody else has made, if it bears the seal.
     ///
     /// # Errors
     /// If the file cannot be read.
-    pub(crate) fn accept(&self, draft: &Draft) -> io::Result<Option<CodeFile>> {
-        self.seal.check(&draft.key, draft.file.try_clone()?)
+    pub(crate) fn accept(&self, draft: &CodeDraft) -> io::Result<Option<Trailer>> {
+        self.seal.check(&draft.key, &draft.draft.file)
+    }
+
+    /// Code that was [accepted](Self::accept); none, where its text is not there.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub(crate) fn accepted(
+        &self,
+        draft: &CodeDraft,
+        trailer: Trailer,
+    ) -> io::Result<Option<CodeFile>> {
+        let identity = Identity::of(&draft.draft.file)?;
+        Ok(self.with_text(draft.writer()?, Checked { identity, trailer }))
     }
 
     /// Gives complete code its name, so that it is there as a whole or not at all, also after a
     /// crash; says whether it can be found from now on. A failure is logged.
-    pub(crate) fn keep(&self, draft: &Draft, target: Target) -> bool {
-        let (Some(room), Some(path)) = (&self.room, &draft.path) else {
+    pub(crate) fn keep(&self, draft: &CodeDraft, trailer: Trailer) -> bool {
+        let Some(disk) = &self.disk else {
             return false;
         };
-        match self.complete(room, draft, path, target) {
+        match self.complete(disk, draft, trailer) {
             Ok(()) => true,
             Err(error) => {
                 tracing::warn!(key = %draft.key, %error, "compiled code could not be stored");
@@ -214,22 +242,20 @@ impl CodeStore {
         }
     }
 
-    fn complete(&self, room: &Room, draft: &Draft, path: &Path, target: Target) -> io::Result<()> {
-        let place = room.path(&draft.key.to_string());
-        draft.file.sync_all()?;
-        let identity = Identity::of(&draft.file)?;
+    fn complete(&self, disk: &Disk, draft: &CodeDraft, trailer: Trailer) -> io::Result<()> {
+        draft.draft.file.sync_all()?;
+        let identity = Identity::of(&draft.draft.file)?;
         // Before it has its name: whoever finds it finds it checked.
-        self.lock().insert(draft.key, Checked { identity, target });
-        fs::rename(path, &place)?;
-        File::open(place.parent().unwrap_or(Path::new(".")))?.sync_all()?;
-        room.added(&place, identity.bytes)
+        self.lock().insert(draft.key, Checked { identity, trailer });
+        draft.draft.rename(&disk.room, &draft.key.to_string())?;
+        disk.folder.sync_all()
     }
 
     /// Removes code, if it is there.
     pub(crate) fn remove(&self, key: &CodeKey) {
         self.lock().remove(key);
-        if let Some(room) = &self.room {
-            room.remove(&room.path(&key.to_string()));
+        if let Some(disk) = &self.disk {
+            disk.room.remove(&disk.room.path(&key.to_string()));
         }
     }
 
@@ -238,11 +264,33 @@ impl CodeStore {
     }
 }
 
+impl Disk {
+    /// The code without its text, and without its zeros: in a new file, since what has gone to the
+    /// disk would have to be freed there.
+    fn without(&self, text: &Text, whole: &CodeDraft) -> io::Result<CodeDraft> {
+        let key = whole.key;
+        let draft = Draft::begin(&self.room, &key.to_string())?;
+        let (from, to) = (&whole.draft.file, &draft.file);
+        let bytes = from.metadata()?.len();
+        for part in [0..text.at, text.range().end..bytes] {
+            let mut at = part.start;
+            while let Some(chunk) = Chunk::read(from, at, part.end)? {
+                at = chunk.end();
+                for (place, run) in chunk.runs() {
+                    to.write_all_at(run, place)?;
+                }
+            }
+        }
+        to.set_len(bytes)?;
+        Ok(CodeDraft { key, draft })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::engine::{GuestKind, Wasi};
-    use std::{io::Write, os::unix::fs::FileExt};
+    use std::{fs, io::Write};
 
     const TARGET: Target = Target {
         wasi: Wasi::V0_2,
@@ -258,13 +306,13 @@ mod tests {
     fn kept(store: &CodeStore, bytes: &[u8]) {
         let draft = store.draft(key()).unwrap();
         draft.writer().unwrap().write_all(bytes).unwrap();
-        store.seal(&draft, TARGET).unwrap();
+        let (draft, code) = store.seal(draft, TARGET).unwrap();
         assert!(store.find(&key()).is_none(), "it has its name already");
-        assert!(store.keep(&draft, TARGET));
+        assert!(store.keep(&draft, code.trailer()));
     }
 
     fn text(code: &CodeFile) -> Vec<u8> {
-        let mut bytes = vec![0; usize::try_from(code.bytes()).unwrap() - 48];
+        let mut bytes = vec![0; usize::try_from(code.bytes()).unwrap() - 96];
         code.file().read_exact_at(&mut bytes, 0).unwrap();
         bytes
     }
@@ -328,8 +376,8 @@ mod tests {
         assert!(!store.is_kept());
         let draft = store.draft(key()).unwrap();
         draft.writer().unwrap().write_all(b"code").unwrap();
-        let code = store.seal(&draft, TARGET).unwrap();
-        assert!(!store.keep(&draft, TARGET));
+        let (draft, code) = store.seal(draft, TARGET).unwrap();
+        assert!(!store.keep(&draft, code.trailer()));
         assert_eq!(text(&code), b"code");
         assert!(store.find(&key()).is_none());
     }

@@ -3,10 +3,13 @@
 //! is there as a whole or not at all; what was used longest ago makes room for what is new.
 
 mod code;
+mod draft;
 #[cfg(feature = "pod")]
 mod functions;
+mod identity;
 mod modules;
 mod room;
+mod texts;
 
 use std::{
     fs::{self, File},
@@ -14,7 +17,7 @@ use std::{
     path::Path,
 };
 
-pub(crate) use code::{CodeStore, Draft};
+pub(crate) use code::{CodeDraft, CodeStore};
 #[cfg(feature = "pod")]
 pub use functions::FunctionStore;
 pub use modules::ModuleStore;

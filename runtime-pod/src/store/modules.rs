@@ -60,7 +60,7 @@ impl ModuleStore {
         let written = tokio::task::spawn_blocking(move || {
             let checksum = Sha256::digest(&bytes);
             write_atomically(&path, &[&checksum, &bytes])?;
-            room.added(&path, (CHECKSUM_BYTES + bytes.len()) as u64)
+            room.added(&path)
         });
         if let Ok(Err(error)) = written.await {
             tracing::warn!(digest, %error, "the module could not be stored");

@@ -1,8 +1,9 @@
 //! A folder that holds at most so many bytes: what was used longest ago goes first.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, Metadata},
     io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
     time::SystemTime,
@@ -11,6 +12,9 @@ use std::{
 /// Part of the limit that is freed besides once something has to go, so that the folder is not
 /// looked through again for each file: a tenth.
 const FREED_PART: u64 = 10;
+
+/// Bytes of a block, as `st_blocks` counts them (stat(3type)).
+const BLOCK_BYTES: u64 = 512;
 
 /// Ending of files that are not complete.
 pub(super) const PART: &str = "part";
@@ -55,9 +59,13 @@ impl Room {
         self.folder.join(name)
     }
 
-    /// Takes note that `kept`, of `bytes`, is new, and removes what was used longest ago, but for
-    /// it, if the rest does not fit.
-    pub(super) fn added(&self, kept: &Path, bytes: u64) -> io::Result<()> {
+    /// Takes note that `kept` is new, and removes what was used longest ago, but for it, if the rest
+    /// does not fit.
+    pub(super) fn added(&self, kept: &Path) -> io::Result<()> {
+        let Ok(size) = fs::metadata(kept) else {
+            return Ok(());
+        };
+        let bytes = taken(&size);
         let total = self.total_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
         if total <= self.max_total_bytes {
             return Ok(());
@@ -79,7 +87,7 @@ impl Room {
         {
             self.total_bytes
                 .update(Ordering::Relaxed, Ordering::Relaxed, |total| {
-                    total.saturating_sub(metadata.len())
+                    total.saturating_sub(taken(&metadata))
                 });
         }
     }
@@ -99,6 +107,11 @@ pub(super) fn used(file: &File) {
     let _ = file.set_modified(SystemTime::now());
 }
 
+/// Bytes that a file takes of the disk: less than its length where it has holes.
+fn taken(size: &Metadata) -> u64 {
+    size.len().min(size.blocks() * BLOCK_BYTES)
+}
+
 fn entries(folder: &Path) -> io::Result<Vec<Entry>> {
     let mut entries = Vec::new();
     for entry in fs::read_dir(folder)? {
@@ -107,7 +120,7 @@ fn entries(folder: &Path) -> io::Result<Vec<Entry>> {
         if let Ok(metadata) = entry.metadata() {
             entries.push(Entry {
                 used_at: metadata.modified()?,
-                bytes: metadata.len(),
+                bytes: taken(&metadata),
                 path: entry.path(),
             });
         }
@@ -184,7 +197,7 @@ mod tests {
             let time = SystemTime::UNIX_EPOCH + Duration::from_secs(index as u64);
             let file = File::options().write(true).open(&path).unwrap();
             file.set_modified(time).unwrap();
-            room.added(&path, 100).unwrap();
+            room.added(&path).unwrap();
         }
         let names = |name| folder.path().join(name).exists();
         assert_eq!([names("a"), names("b"), names("c")], [false, true, true]);

@@ -8,6 +8,7 @@ pub mod client;
 pub mod commands;
 pub mod foreign;
 pub mod guests;
+pub mod large;
 pub mod registry;
 
 use std::{
@@ -285,9 +286,27 @@ impl World {
         stored(|| self.code_files(), count).await;
     }
 
-    /// Files of compiled code.
+    /// Files of compiled code, each of one function's at least.
     pub fn code_files(&self) -> Vec<PathBuf> {
-        self.files("code")
+        self.files_of_code(false)
+    }
+
+    /// Files of machine code that functions may share.
+    pub fn text_files(&self) -> Vec<PathBuf> {
+        self.files_of_code(true)
+    }
+
+    fn files_of_code(&self, of_texts: bool) -> Vec<PathBuf> {
+        let mut files = self.files("code");
+        files.retain(|path| {
+            path.file_name()
+                .unwrap()
+                .to_str()
+                .unwrap()
+                .starts_with("text-")
+                == of_texts
+        });
+        files
     }
 
     fn files(&self, folder: &str) -> Vec<PathBuf> {
