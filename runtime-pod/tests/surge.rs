@@ -8,7 +8,7 @@ mod support;
 use std::{
     fs::Permissions,
     net::SocketAddr,
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::{MetadataExt, PermissionsExt},
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -90,13 +90,14 @@ async fn old_pod(component: &[u8], names: &[String], compiler: Program) -> World
 #[ignore = "a measurement of several minutes"]
 async fn a_pod_beside_another_serves_javascript_without_compiling() {
     let folder = tempfile::tempdir().unwrap();
-    let component = foreign::javascript(folder.path()).expect("componentize-js is on the path");
+    let component = foreign::javascript(folder.path(), foreign::JAVASCRIPT)
+        .expect("componentize-js is on the path");
     let (component, names) = (std::fs::read(component).unwrap(), names());
     let mut old = old_pod(&component, &names, compiler_that_remembers(folder.path())).await;
-    let sizes = old.code_files();
-    let code_bytes: u64 = sizes
+    let files = [old.code_files(), old.text_files()].concat();
+    let code_bytes: u64 = files
         .iter()
-        .map(|file| file.metadata().unwrap().len())
+        .map(|file| file.metadata().unwrap().blocks() * 512)
         .sum();
     old.registry.away(true);
     // The old pod has been there for long: the disk is not busy with what it wrote.

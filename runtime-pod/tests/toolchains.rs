@@ -119,13 +119,21 @@ int main(void) {
 #[tokio::test(flavor = "multi_thread")]
 async fn javascript_makes_components() {
     let folder = tempfile::tempdir().unwrap();
-    let Some(path) = foreign::javascript(folder.path()) else {
+    let Some(path) = foreign::javascript(folder.path(), foreign::JAVASCRIPT) else {
         eprintln!("componentize-js is not installed: skipped");
         return;
     };
     let mut world = serve(guests::read(path), Value::Null).await;
     let answer = post(&world, "/js?a=b", "body").await;
     assert_eq!(answer.text, "POST /js\nbody", "{answer:?}");
+
+    let other = foreign::javascript(folder.path(), foreign::OTHER_JAVASCRIPT).unwrap();
+    world.registry.push("r/other:1", guests::read(other));
+    world.serve("other", json!({"image": "r/other:1"})).await;
+    assert_eq!(world.get("other", "/").await.text, "144\n");
+    world.stored_code(2).await;
+    assert_eq!(world.text_files().len(), 1, "the engine is the same");
+
     assert!(!is_reused(&mut world, "/js").await, "it serves twice now");
 }
 

@@ -86,7 +86,7 @@ impl Guest {
             Self::Echo => cargo("e2e/guests", "target", None, "p2", "answer")?,
             Self::Service => cargo("e2e/service-guest", "target", None, "p2", "service_guest")?,
             Self::Json => cargo("examples/json-rust", "target", None, "p1", "json-rust")?,
-            Self::JavaScript => return Ok(foreign::javascript(folder)),
+            Self::JavaScript => return Ok(foreign::javascript(folder, foreign::JAVASCRIPT)),
             Self::Python => return Ok(foreign::python(folder)),
             Self::Go => return Ok(foreign::go(folder)),
         };

@@ -9,12 +9,18 @@ use std::{
 use serde_json::Value;
 
 /// Answers with method, path and body.
-const JAVASCRIPT: &str = r#"
+pub const JAVASCRIPT: &str = r#"
 addEventListener("fetch", (event) => event.respondWith(answer(event.request)));
 async function answer(request) {
   const { pathname } = new URL(request.url);
   return new Response(`${request.method} ${pathname}\n${await request.text()}`);
 }
+"#;
+
+/// Answers with what it has counted when it was built.
+pub const OTHER_JAVASCRIPT: &str = r#"
+const squares = new Map(Array.from({ length: 2000 }, (_, i) => [`of ${i}`, i * i]));
+addEventListener("fetch", (event) => event.respondWith(new Response(`${squares.get("of 12")}\n`)));
 "#;
 
 /// Answers with path, query and body.
@@ -41,10 +47,11 @@ class IncomingHandler(exports.IncomingHandler):
         OutgoingBody.finish(outgoing, None)
 "#;
 
-/// The component that `componentize-js` makes, in `folder`; none where that is not installed.
-pub fn javascript(folder: &Path) -> Option<PathBuf> {
+/// The component that `componentize-js` makes of `source`, in `folder`; none where that is not
+/// installed.
+pub fn javascript(folder: &Path, source: &str) -> Option<PathBuf> {
     has("componentize-js", "--version").then(|| {
-        fs::write(folder.join("hello.js"), JAVASCRIPT).unwrap();
+        fs::write(folder.join("hello.js"), source).unwrap();
         run(Command::new("componentize-js")
             .args(["hello.js", "-n", "bindings", "-o", "hello.wasm", "--wit"])
             .arg(interfaces(folder))
