@@ -13,6 +13,17 @@ use crate::{
 
 /// The smallest component that handles requests: it gives no answer.
 pub(crate) fn handler() -> Vec<u8> {
+    handler_with("")
+}
+
+/// Such a component, with machine code of more than a mebibyte, all of it jump tables.
+pub(crate) fn large_handler() -> Vec<u8> {
+    let targets = "0 1 ".repeat(1000);
+    let function = format!("(func (param i32) block block local.get 0 br_table {targets} end end)");
+    handler_with(&format!("(core module {})", function.repeat(200)))
+}
+
+fn handler_with(more: &str) -> Vec<u8> {
     let text = r#"(component
         (import "wasi:http/types@0.2.0" (instance $types
             (export "incoming-request" (type (sub resource)))
@@ -25,8 +36,8 @@ pub(crate) fn handler() -> Vec<u8> {
             (param "request" (own $request)) (param "response-out" (own $outparam))
             (canon lift (core func $instance "handle")))
         (instance $handler (export "handle" (func $handle)))
-        (export "wasi:http/incoming-handler@0.2.0" (instance $handler)))"#;
-    wat::parse_str(text).expect("the text is valid")
+        (export "wasi:http/incoming-handler@0.2.0" (instance $handler))"#;
+    wat::parse_str(format!("{text}{more})")).expect("the text is valid")
 }
 
 /// A module's compiled code, in memory.

@@ -121,7 +121,7 @@ impl CodeCache {
         draft: CodeDraft,
         trailer: Trailer,
     ) -> Result<Option<Arc<Code>>, CompileError> {
-        let file = self.store.accepted(&draft, trailer);
+        let file = self.store.join_text(&draft, trailer);
         file.map_err(CompileError::Storage)?
             .map(|file| self.take(digest, draft, file, ()))
             .transpose()

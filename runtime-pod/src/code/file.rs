@@ -40,17 +40,22 @@ impl Trailer {
 pub struct CodeFile {
     file: File,
     bytes: u64,
-    trailer: Trailer,
-    text: Option<File>,
+    target: Target,
+    text: Option<(Text, File)>,
 }
 
 impl CodeFile {
-    /// A file of so many `bytes` that was found whole, and that of its text if `trailer` names one.
-    pub(crate) const fn new(file: File, bytes: u64, trailer: Trailer, text: Option<File>) -> Self {
+    /// A file of so many `bytes` that was found whole, and its text if that lies in another.
+    pub(crate) const fn new(
+        file: File,
+        bytes: u64,
+        target: Target,
+        text: Option<(Text, File)>,
+    ) -> Self {
         Self {
             file,
             bytes,
-            trailer,
+            target,
             text,
         }
     }
@@ -62,12 +67,15 @@ impl CodeFile {
 
     /// What the code is made for.
     pub(crate) const fn target(&self) -> Target {
-        self.trailer.target
+        self.target
     }
 
     /// What stands behind the code.
-    pub(crate) const fn trailer(&self) -> Trailer {
-        self.trailer
+    pub(crate) fn trailer(&self) -> Trailer {
+        Trailer {
+            target: self.target,
+            text: self.text.as_ref().map(|(text, _)| *text),
+        }
     }
 
     /// Its size with its text and what it does not hold for being zeros, in bytes.
@@ -76,8 +84,8 @@ impl CodeFile {
     }
 
     /// The text, where it lies in a file of its own.
-    pub(super) fn text(&self) -> Option<(Text, &File)> {
-        self.trailer.text.zip(self.text.as_ref())
+    pub(super) const fn text(&self) -> Option<&(Text, File)> {
+        self.text.as_ref()
     }
 }
 

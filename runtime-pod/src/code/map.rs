@@ -1,11 +1,11 @@
 //! Maps compiled code into memory: the one place where bytes of a file become code that runs.
 
-use std::{ops::Range, os::fd::AsRawFd};
+use std::{fs::File, mem::forget, ops::Range, os::fd::AsRawFd};
 
 use rustix::mm::{MapFlags, ProtFlags, mmap};
-use wasmtime::{Engine, Module, Result, component::Component, error::Context, format_err};
+use wasmtime::{Engine, Module, Result, component::Component, ensure, error::Context};
 
-use super::CodeFile;
+use super::{CodeFile, text::Text};
 
 /// Maps a component. Pages are read when they are used.
 pub(crate) fn component(engine: &Engine, code: &CodeFile) -> Result<Component> {
@@ -19,7 +19,13 @@ pub(crate) fn component(engine: &Engine, code: &CodeFile) -> Result<Component> {
                   has another name, and wasmtime refuses it besides."
     )]
     let component = unsafe { Component::deserialize_file(engine, path(code)) }?;
-    map_text(code, &component.image_range())?;
+    let Some((text, file)) = code.text() else {
+        return Ok(component);
+    };
+    check_text(*text, file, &component.image_range(), component.text())?;
+    // A part of the image may be mapped no more where that fails: it is not unmapped again, since by
+    // then something else may be there.
+    map_text(file, component.text()).inspect_err(|_| forget(component.clone()))?;
     Ok(component)
 }
 
@@ -27,7 +33,11 @@ pub(crate) fn component(engine: &Engine, code: &CodeFile) -> Result<Component> {
 pub(crate) fn module(engine: &Engine, code: &CodeFile) -> Result<Module> {
     #[allow(unsafe_code, reason = "as for components")]
     let module = unsafe { Module::deserialize_file(engine, path(code)) }?;
-    map_text(code, &module.image_range())?;
+    let Some((text, file)) = code.text() else {
+        return Ok(module);
+    };
+    check_text(*text, file, &module.image_range(), module.text())?;
+    map_text(file, module.text()).inspect_err(|_| forget(module.clone()))?;
     Ok(module)
 }
 
@@ -36,29 +46,36 @@ fn path(code: &CodeFile) -> String {
     format!("/proc/self/fd/{}", code.file().as_raw_fd())
 }
 
-/// Puts the text that lies in a file of its own where `image` has a hole.
-fn map_text(code: &CodeFile, image: &Range<*const u8>) -> Result<()> {
-    let Some((text, file)) = code.text() else {
-        return Ok(());
-    };
-    let image_bytes = image.end.addr() - image.start.addr();
-    let range = usize::try_from(text.range().start)?..usize::try_from(text.range().end)?;
-    if range.end > image_bytes {
-        return Err(format_err!("the text does not lie within its code"));
-    }
-    let place = image.start.wrapping_add(range.start).cast_mut().cast();
+/// Whether `text` in `file` is what belongs where `image` has its `place` for it.
+fn check_text(text: Text, file: &File, image: &Range<*const u8>, place: &[u8]) -> Result<()> {
+    let at = place.as_ptr().addr() - image.start.addr();
+    let is_there = at as u64 == text.at && place.len() as u64 == text.bytes;
+    ensure!(is_there, "the text belongs elsewhere than the seal says");
+    let bytes = file.metadata()?.len();
+    ensure!(
+        bytes == text.bytes,
+        "the text is {bytes} bytes long, and not {}",
+        text.bytes
+    );
+    Ok(())
+}
+
+/// Maps the text in `file` over its `place` in an image.
+fn map_text(file: &File, place: &[u8]) -> Result<()> {
     #[allow(
         unsafe_code,
-        reason = "The pages that are replaced are those of the text in the image that wasmtime has \
-                  just mapped, whole pages and no more, and what takes their place is what was there \
+        reason = "The pages that are replaced are those of the text, whole pages and no more, in an \
+                  image that wasmtime has just mapped, and what takes their place is what was there \
                   when the compiler had written it: the seal names its digest, by which the file was \
-                  found. Nobody else knows the image yet, none of its code has run, and wasmtime \
-                  reads text only to run it. When the image goes, it unmaps the whole range."
+                  found. wasmtime asks that an image be not changed; but nothing of this one has run, \
+                  nobody else has its address, and wasmtime has read nothing of the text, which it \
+                  does to run it alone, in the version that the workspace names exactly. When the \
+                  image goes, the whole range is unmapped."
     )]
     let mapped = unsafe {
         mmap(
-            place,
-            range.len(),
+            place.as_ptr().cast_mut().cast(),
+            place.len(),
             ProtFlags::READ | ProtFlags::EXEC,
             MapFlags::PRIVATE | MapFlags::FIXED,
             file,

@@ -23,18 +23,26 @@ pub(crate) struct Chunk {
 }
 
 impl Chunk {
-    /// The next piece from `from` on, which is where a page begins, but not beyond `end`; none, where
-    /// nothing but zeros is left. Moves the file's cursor.
+    /// The next piece that is no hole, from `from` on, which is where a page begins, but not beyond
+    /// `end`; none, where nothing but holes is left. Moves the file's cursor.
     ///
     /// # Errors
     /// If the file cannot be read.
     pub(crate) fn read(file: &File, from: u64, end: u64) -> io::Result<Option<Self>> {
-        let at = match seek(file, SeekFrom::Data(from)) {
-            Ok(at) if at < end => at - at % PAGE_BYTES,
-            Ok(_) | Err(Errno::NXIO) => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
-        let left = usize::try_from(end - at).unwrap_or(CHUNK_BYTES);
+        match seek(file, SeekFrom::Data(from)) {
+            Ok(at) if at < end => Self::read_with_holes(file, at - at % PAGE_BYTES, end),
+            Ok(_) | Err(Errno::NXIO) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The next piece, hole or not: for what this process vouches for, whatever its file system takes
+    /// for a hole.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub(crate) fn read_with_holes(file: &File, at: u64, end: u64) -> io::Result<Option<Self>> {
+        let left = usize::try_from(end.saturating_sub(at)).unwrap_or(CHUNK_BYTES);
         let mut bytes = vec![0; left.min(CHUNK_BYTES)];
         let mut filled = 0;
         while filled < bytes.len() {
@@ -46,7 +54,7 @@ impl Chunk {
             }
         }
         bytes.truncate(filled);
-        Ok(Some(Self { at, bytes }))
+        Ok((filled > 0).then_some(Self { at, bytes }))
     }
 
     /// Where the next piece begins.

@@ -57,7 +57,8 @@ impl Seal {
         let code_bytes = file.metadata()?.len();
         let sealed_bytes = code_bytes + TRAILER_BYTES as u64;
         file.write_all_at(&trailer.to_bytes(), code_bytes)?;
-        let seal = self.over(key, file, sealed_bytes)?.finalize().into_bytes();
+        let mac = self.over(key, file, sealed_bytes, Chunk::read_with_holes)?;
+        let seal = mac.finalize().into_bytes();
         file.write_all_at(&seal, sealed_bytes)?;
         Ok(sealed_bytes + SEAL_BYTES as u64)
     }
@@ -77,13 +78,19 @@ impl Seal {
         let mut seal = [0; SEAL_BYTES];
         file.read_exact_at(&mut seal, sealed_bytes)?;
         let is_whole = self
-            .over(key, file, sealed_bytes)?
+            .over(key, file, sealed_bytes, Chunk::read)?
             .verify_slice(&seal)
             .is_ok();
         Ok(Trailer::from_bytes(&trailer).filter(|_| is_whole))
     }
 
-    fn over(&self, key: &CodeKey, file: &File, sealed_bytes: u64) -> io::Result<Hmac<Sha256>> {
+    fn over(
+        &self,
+        key: &CodeKey,
+        file: &File,
+        sealed_bytes: u64,
+        read: fn(&File, u64, u64) -> io::Result<Option<Chunk>>,
+    ) -> io::Result<Hmac<Sha256>> {
         let namespace = self
             .tokens
             .as_ref()
@@ -96,7 +103,7 @@ impl Seal {
         mac.update(key.to_string().as_bytes());
         mac.update(&sealed_bytes.to_le_bytes());
         let mut at = 0;
-        while let Some(chunk) = Chunk::read(file, at, sealed_bytes)? {
+        while let Some(chunk) = read(file, at, sealed_bytes)? {
             at = chunk.end();
             for (place, page) in chunk.pages() {
                 mac.update(&place.to_le_bytes());
@@ -190,10 +197,38 @@ mod tests {
                 "{length}"
             );
         }
-        // A page of zeros more is another file.
+    }
+
+    #[test]
+    fn where_bytes_are_and_how_many_there_are_is_sealed() {
+        let folder = tempfile::tempdir().unwrap();
+        let seal = Seal::of_process();
+        let (ones, zeros) = (vec![1; 4096], vec![0; 4096]);
+        let sealed = file(folder.path(), &[&ones[..], &zeros, &zeros].concat());
+        seal.put(&key('a'), &sealed, trailer()).unwrap();
         let bytes = std::fs::read(folder.path().join("code")).unwrap();
-        let longer = file(folder.path(), &[&vec![0; 4096], &bytes[..]].concat());
-        assert!(seal.check(&key('a'), &longer).unwrap().is_none());
+        let end = &bytes[3 * 4096..];
+        let is_whole = |pages: &[&[u8]]| {
+            let file = file(folder.path(), &[&pages.concat(), end].concat());
+            seal.check(&key('a'), &file).unwrap().is_some()
+        };
+        assert!(is_whole(&[&ones, &zeros, &zeros]));
+        assert!(!is_whole(&[&zeros, &ones, &zeros]));
+        assert!(!is_whole(&[&ones, &zeros]));
+        assert!(!is_whole(&[&ones, &zeros, &zeros, &zeros]));
+    }
+
+    #[test]
+    fn the_length_is_sealed() {
+        // Of two files that hold the same but end differently in zeros, the trailer cannot tell.
+        let folder = tempfile::tempdir().unwrap();
+        let seal = Seal::of_process();
+        let macs = [4096_u64, 8192].map(|bytes| {
+            let file = file(folder.path(), &vec![0; usize::try_from(bytes).unwrap()]);
+            let mac = seal.over(&key('a'), &file, bytes, Chunk::read).unwrap();
+            mac.finalize().into_bytes()
+        });
+        assert_ne!(macs[0], macs[1]);
     }
 
     fn trailer() -> Trailer {

@@ -1,10 +1,10 @@
 use std::{fs, io::Write, path::Path, sync::Arc};
 
-use super::*;
+use super::{text::Text, *};
 use crate::{
     budget::Budget,
     command::contract::Counting,
-    engine::{EngineSet, Target, precompile},
+    engine::{EngineSet, Guest, Target, precompile},
     samples,
     store::CodeStore,
 };
@@ -50,6 +50,10 @@ fn target() -> Target {
 
 fn compiled() -> Vec<u8> {
     precompile(&samples::handler(), target()).unwrap()
+}
+
+fn large() -> Vec<u8> {
+    precompile(&samples::large_handler(), target()).unwrap()
 }
 
 fn files(folder: &Path) -> Vec<std::path::PathBuf> {
@@ -136,7 +140,7 @@ async fn a_sibling_without_the_seal_is_not_believed() {
     let cache = world.cache(folder.path(), MUCH);
     let draft = cache.draft("sha256:a", Counting::default()).unwrap();
     draft.writer().unwrap().write_all(&compiled()).unwrap();
-    assert_eq!(cache.store().accept(&draft).unwrap(), None);
+    assert_eq!(cache.store().check_seal(&draft).unwrap(), None);
     drop(draft);
     assert_eq!(files(folder.path()).len(), 0);
 }
@@ -170,4 +174,87 @@ async fn without_a_folder_code_is_mapped_again_from_memory() {
     let code = make(&cache, "sha256:a", &compiled()).await;
     code.unmap();
     code.module().unwrap();
+}
+
+/// The text of a file that holds code as the compiler made it.
+fn text_of(code: &[u8]) -> (std::ops::Range<usize>, &[u8]) {
+    let file = tempfile::tempfile().unwrap();
+    (&file).write_all(code).unwrap();
+    let range = text::find(&file).unwrap();
+    let range = usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap();
+    (range.clone(), &code[range])
+}
+
+#[tokio::test]
+async fn a_text_that_was_split_off_is_where_it_was_once_it_is_mapped() {
+    let (world, folder) = (World::new(), tempfile::tempdir().unwrap());
+    let cache = world.cache(folder.path(), MUCH);
+    let original = large();
+    let (range, text) = text_of(&original);
+    let made = make(&cache, "sha256:a", &original).await;
+    let found = world
+        .cache(folder.path(), MUCH)
+        .find("sha256:a", Counting::default());
+    for code in [made, found.unwrap()] {
+        let module = code.module().unwrap();
+        let Guest::Proxy(proxy) = module.guest() else {
+            panic!("it is a proxy")
+        };
+        assert!(proxy.instance_pre().component().text() == text);
+    }
+    let key = cache.key("sha256:a", Counting::default());
+    let rest = fs::read(folder.path().join(key.to_string())).unwrap();
+    assert!(rest[..range.start] == original[..range.start]);
+    assert!(rest[range.clone()].iter().all(|byte| *byte == 0));
+    assert!(rest[range.end..original.len()] == original[range.end..]);
+}
+
+#[tokio::test]
+async fn a_text_goes_nowhere_but_where_the_code_has_its_own() {
+    let (world, folder) = (World::new(), tempfile::tempdir().unwrap());
+    let cache = world.cache(folder.path(), MUCH);
+    let original = large();
+    make(&cache, "sha256:a", &original).await;
+    let key = cache.key("sha256:a", Counting::default());
+    let code = cache.store().find(&key).unwrap();
+    let (text, file) = code.text().unwrap();
+    let right = (text.at, text.bytes);
+    let page = pages::PAGE_BYTES;
+    let others = [
+        (right.0 + page, right.1 - page),
+        (right.0 - page, right.1 + page),
+        (right.0, right.1 - page),
+        (1 << 62, right.1),
+    ];
+    for (at, bytes) in others.into_iter().chain([right]) {
+        let text = Text { at, bytes, ..*text };
+        let moved = CodeFile::new(
+            code.file().try_clone().unwrap(),
+            code.bytes(),
+            code.target(),
+            Some((text, file.try_clone().unwrap())),
+        );
+        let linked = world.engines.link("sha256:a", &moved);
+        assert_eq!(linked.is_ok(), (at, bytes) == right, "{at} {bytes}");
+    }
+    let short = tempfile::tempfile().unwrap();
+    short.set_len(right.1 - 1).unwrap();
+    let file = code.file().try_clone().unwrap();
+    let moved = CodeFile::new(file, code.bytes(), code.target(), Some((*text, short)));
+    assert!(world.engines.link("sha256:a", &moved).is_err());
+}
+
+#[tokio::test]
+async fn code_whose_text_is_gone_waits_for_it() {
+    let (world, folder) = (World::new(), tempfile::tempdir().unwrap());
+    let cache = world.cache(folder.path(), MUCH);
+    let original = large();
+    make(&cache, "sha256:a", &original).await;
+    let is_text = |path: &std::path::PathBuf| path.to_str().unwrap().contains("/text-");
+    let text = files(folder.path()).into_iter().find(is_text).unwrap();
+    fs::remove_file(&text).unwrap();
+    assert!(cache.find("sha256:a", Counting::default()).is_none());
+    make(&cache, "sha256:b", &original).await;
+    assert!(text.exists());
+    assert!(cache.find("sha256:a", Counting::default()).is_some());
 }

@@ -70,10 +70,6 @@ pub(crate) struct Text {
 }
 
 impl Text {
-    pub(crate) const fn range(&self) -> Range<u64> {
-        self.at..self.at + self.bytes
-    }
-
     /// As it is written beside the code.
     pub(super) fn to_bytes(this: Option<Self>) -> [u8; TEXT_BYTES] {
         let mut bytes = [0; TEXT_BYTES];

@@ -207,7 +207,7 @@ impl Loader {
     ) -> Result<Option<Arc<Code>>, LoadError> {
         let code = Arc::clone(&self.code);
         let accepting = spawn_blocking(move || {
-            let trailer = code.store().accept(&draft)?;
+            let trailer = code.store().check_seal(&draft)?;
             io::Result::Ok(trailer.map(|trailer| (draft, trailer)))
         });
         let accepted = accepting.await.map_err(|_| CompileError::Stopped)?;
@@ -216,9 +216,7 @@ impl Loader {
             return Ok(None);
         };
         if let Some(text) = trailer.text {
-            self.obtain_text(text, wanted.demand)
-                .await
-                .map_err(CompileError::Storage)?;
+            self.obtain_text(text).await;
         }
         let (code, digest) = (Arc::clone(&self.code), wanted.digest.to_owned());
         let taken = spawn_blocking(move || code.take_sent(&digest, draft, trailer)).await;

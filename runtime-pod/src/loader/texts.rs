@@ -2,70 +2,75 @@ use std::{
     collections::HashMap,
     io,
     sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
 };
 
-use tokio::task::spawn_blocking;
+use tokio::{sync::OnceCell, task::spawn_blocking, time::timeout};
 
 use super::Loader;
 use crate::{
     code::text::{Text, TextDigest},
-    turns::Demand,
+    siblings::Siblings,
+    store::TextStore,
 };
 
-/// Texts that are being copied: of all whose code has the same, one copies it.
+/// How long a text may take from all siblings together; then the code is made here.
+const COPY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Texts that are being copied: of all whose code has the same, one copies it, for all of them.
 #[derive(Debug, Default)]
-pub(crate) struct Texts(Mutex<HashMap<TextDigest, Weak<tokio::sync::Mutex<()>>>>);
+pub(crate) struct Texts(Mutex<HashMap<TextDigest, Weak<OnceCell<()>>>>);
 
 impl Texts {
-    fn place(&self, digest: &TextDigest) -> Arc<tokio::sync::Mutex<()>> {
-        let mut places = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(place) = places.get(digest).and_then(Weak::upgrade) {
-            return place;
+    fn copy(&self, digest: &TextDigest) -> Arc<OnceCell<()>> {
+        let mut copies = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(copy) = copies.get(digest).and_then(Weak::upgrade) {
+            return copy;
         }
-        places.retain(|_, place| place.strong_count() > 0);
-        let place = Arc::default();
-        places.insert(*digest, Arc::downgrade(&place));
-        place
+        copies.retain(|_, copy| copy.strong_count() > 0);
+        let copy = Arc::default();
+        copies.insert(*digest, Arc::downgrade(&copy));
+        copy
     }
 }
 
 impl Loader {
     /// Sees to it that the text of a sibling's code is there, if a sibling has it. Whether it is, shows
-    /// when it is mapped.
-    pub(super) async fn obtain_text(&self, text: Text, demand: &Arc<Demand>) -> io::Result<()> {
-        let digest = text.digest;
-        let place = self.texts.place(&digest);
-        let _copying = place.lock().await;
-        let code = Arc::clone(&self.code);
-        let is_there = move || code.store().texts()?.find(&digest);
-        if blocking(is_there).await?.is_some() {
-            return Ok(());
-        }
-        let (Some(texts), Some(siblings)) = (self.code.store().texts(), &self.siblings) else {
+    /// when the code is taken.
+    pub(super) async fn obtain_text(&self, text: Text) {
+        let copy = self.texts.copy(&text.digest);
+        copy.get_or_init(|| async move {
+            let code = Arc::clone(&self.code);
+            let is_there = move || code.store().texts()?.find(&text.digest);
+            let is_there = spawn_blocking(is_there).await.ok().flatten().is_some();
+            if let (false, Some(siblings)) = (is_there, &self.siblings)
+                && let Err(error) = self.copy_text(text, siblings).await
+            {
+                tracing::warn!(digest = %text.digest, %error, "a text could not be copied");
+            }
+        })
+        .await;
+    }
+
+    async fn copy_text(&self, text: Text, siblings: &Siblings) -> io::Result<()> {
+        let Some(texts) = self.code.store().texts() else {
             return Ok(());
         };
         let draft = texts.draft(&text)?;
-        let is_copied = {
-            let _turn = self.turns.turn(demand).await;
-            siblings.copy_text(&digest, draft.writer()?).await
-        };
-        if !is_copied {
-            return Ok(());
+        let copying = siblings.copy_text(&text, draft.writer()?);
+        if !timeout(COPY_TIMEOUT, copying).await? {
+            return Err(io::Error::other("no sibling has it"));
         }
         let code = Arc::clone(&self.code);
         let accept = move || {
-            code.store()
-                .texts()
-                .map(|texts| texts.accept(draft))
+            let texts = code.store().texts();
+            texts
+                .map(|texts| TextStore::accept(texts, draft))
                 .transpose()
         };
-        if blocking(accept).await?? == Some(false) {
-            tracing::warn!(%digest, "a sibling's text is not what its code names");
+        match spawn_blocking(accept).await.map_err(io::Error::other)?? {
+            Some(None) => Err(io::Error::other("what a sibling has sent is another one")),
+            _ => Ok(()),
         }
-        Ok(())
     }
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
-    spawn_blocking(work).await.map_err(io::Error::other)
 }

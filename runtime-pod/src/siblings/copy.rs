@@ -20,7 +20,7 @@ use super::{
     client::{Head, head},
     records,
 };
-use crate::code::{CodeKey, text::TextDigest};
+use crate::code::{CodeKey, text::Text};
 
 /// Siblings that are asked for code: all of them in all but the largest namespaces, so that one
 /// who is making it is found.
@@ -47,15 +47,17 @@ pub(crate) enum Copied {
 impl Siblings {
     /// Asks all for the code of `key`, and writes it to `file`.
     pub(crate) async fn copy_code(&self, key: &CodeKey, file: File) -> Copied {
-        self.copy(&format!("/v1/code/{key}"), file).await
+        let path = format!("/v1/code/{key}");
+        self.copy(&path, file, MAX_BYTES).await
     }
 
     /// Asks all for a text, and writes it to `file`; says whether somebody had it.
-    pub(crate) async fn copy_text(&self, digest: &TextDigest, file: File) -> bool {
-        self.copy(&format!("/v1/texts/{digest}"), file).await == Copied::Sent
+    pub(crate) async fn copy_text(&self, text: &Text, file: File) -> bool {
+        let path = format!("/v1/texts/{}", text.digest);
+        self.copy(&path, file, text.bytes).await == Copied::Sent
     }
 
-    async fn copy(&self, path: &str, file: File) -> Copied {
+    async fn copy(&self, path: &str, file: File, max_bytes: u64) -> Copied {
         let Some(token) = self.token() else {
             return Copied::Nobody;
         };
@@ -70,7 +72,7 @@ impl Siblings {
             let Some(head) = head else { continue };
             if head.answer.status() == StatusCode::OK {
                 let sibling = head.other;
-                match receive(head.answer.into_body(), &file).await {
+                match receive(head.answer.into_body(), &file, max_bytes).await {
                     Ok(()) => return Copied::Sent,
                     Err(error) => {
                         tracing::warn!(%sibling, path, %error, "a sibling's code broke off");
@@ -93,12 +95,12 @@ fn stage(head: &Head) -> Option<Stage> {
 }
 
 /// Takes what comes while another thread writes what has come. Nobody writes any more when it returns.
-async fn receive(body: Incoming, file: &File) -> io::Result<()> {
+async fn receive(body: Incoming, file: &File, max_bytes: u64) -> io::Result<()> {
     let (pieces, waiting) = mpsc::channel(WAITING);
     let file = file.try_clone()?;
     let piece = Bytes::new();
     let writing =
-        spawn_blocking(move || records::write(Pieces { waiting, piece }, &file, MAX_BYTES));
+        spawn_blocking(move || records::write(Pieces { waiting, piece }, &file, max_bytes));
     let passed_on = timeout(BODY_TIMEOUT, pass_on(body, pieces)).await;
     writing.await.map_err(io::Error::other)??;
     passed_on.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))

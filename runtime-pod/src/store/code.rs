@@ -4,7 +4,6 @@ use std::{
     collections::HashMap,
     fs::File,
     io,
-    os::unix::fs::FileExt,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -13,14 +12,11 @@ use super::{
     draft::Draft,
     identity::Identity,
     room::{Room, used},
+    split::{Split, split},
     texts::TextStore,
 };
 use crate::{
-    code::{
-        CodeFile, CodeKey, Seal, Trailer,
-        pages::Chunk,
-        text::{self, Text},
-    },
+    code::{CodeFile, CodeKey, Seal, Trailer},
     engine::Target,
 };
 
@@ -108,19 +104,16 @@ impl CodeStore {
         self.disk.as_ref().map(|disk| &disk.texts)
     }
 
-    /// The code of `key`, if it is there and whole with its text; what is not is removed. Reads the
-    /// whole file the first time, and nothing of it later.
+    /// The code of `key`, if it is there with its text and whole; what is not whole is removed. Reads
+    /// the whole file the first time, and nothing of it later.
     pub(crate) fn find(&self, key: &CodeKey) -> Option<CodeFile> {
         let path = self.disk.as_ref()?.room.path(&key.to_string());
         let file = File::options().read(true).write(true).open(&path).ok()?;
         match self.check(key, &file) {
             Ok(Some(checked)) => {
                 used(&file);
-                let code = self.with_text(file, checked);
-                if code.is_some() {
-                    return code;
-                }
-                tracing::debug!(%key, "the text of compiled code is gone; it is made again");
+                // Where its text is not there, another function may bring that back.
+                return self.with_text(file, checked);
             }
             Ok(None) => {
                 tracing::warn!(%key, "compiled code has not this namespace's seal; it is made again");
@@ -155,12 +148,12 @@ impl CodeStore {
 
     /// A whole file, with that of its text; none, where that is not there.
     fn with_text(&self, file: File, checked: Checked) -> Option<CodeFile> {
-        let (bytes, trailer) = (checked.identity.bytes(), checked.trailer);
-        let text = match &trailer.text {
-            Some(text) => Some(self.texts()?.find(&text.digest)?),
+        let Trailer { target, text } = checked.trailer;
+        let text = match text {
+            Some(text) => Some((text, self.texts()?.find(&text.digest)?)),
             None => None,
         };
-        Some(CodeFile::new(file, bytes, trailer, text))
+        Some(CodeFile::new(file, checked.identity.bytes(), target, text))
     }
 
     /// Begins code of `key`.
@@ -183,42 +176,47 @@ impl CodeStore {
     /// If files cannot be read or written.
     pub(crate) fn seal(
         &self,
-        mut made: CodeDraft,
+        made: CodeDraft,
         target: Target,
     ) -> io::Result<(CodeDraft, CodeFile)> {
-        let mut split = (None, None);
-        if let Some(disk) = &self.disk
-            && let Some(range) = text::find(&made.draft.file)
-        {
-            let (digest, file) = disk.texts.put(&made.draft.file, &range)?;
-            let text = Text {
-                at: range.start,
-                bytes: range.end - range.start,
-                digest,
-            };
-            made = disk.without(&text, &made)?;
-            split = (Some(text), Some(file));
+        let CodeDraft { key, draft } = made;
+        let (draft, text) = match self.split(&key, &draft.file) {
+            Some(split) => (split.rest, Some((split.text, split.text_file))),
+            None => (draft, None),
+        };
+        let trailer = Trailer {
+            target,
+            text: text.as_ref().map(|(text, _)| *text),
+        };
+        let bytes = self.seal.put(&key, &draft.file, trailer)?;
+        let code = CodeFile::new(draft.file.try_clone()?, bytes, target, text);
+        Ok((CodeDraft { key, draft }, code))
+    }
+
+    fn split(&self, key: &CodeKey, code: &File) -> Option<Split> {
+        let disk = self.disk.as_ref()?;
+        match split(code, &key.to_string(), &disk.room, &disk.texts) {
+            Ok(split) => split,
+            Err(error) => {
+                tracing::warn!(%key, %error, "the text of compiled code stays in its file");
+                None
+            }
         }
-        let (text, text_file) = split;
-        let trailer = Trailer { target, text };
-        let bytes = self.seal.put(&made.key, &made.draft.file, trailer)?;
-        let code = CodeFile::new(made.writer()?, bytes, trailer, text_file);
-        Ok((made, code))
     }
 
     /// What stands behind code that somebody else has made, if it bears the seal.
     ///
     /// # Errors
     /// If the file cannot be read.
-    pub(crate) fn accept(&self, draft: &CodeDraft) -> io::Result<Option<Trailer>> {
+    pub(crate) fn check_seal(&self, draft: &CodeDraft) -> io::Result<Option<Trailer>> {
         self.seal.check(&draft.key, &draft.draft.file)
     }
 
-    /// Code that was [accepted](Self::accept); none, where its text is not there.
+    /// Code whose [seal is right](Self::check_seal); none, where its text is not there.
     ///
     /// # Errors
     /// If the file cannot be read.
-    pub(crate) fn accepted(
+    pub(crate) fn join_text(
         &self,
         draft: &CodeDraft,
         trailer: Trailer,
@@ -244,6 +242,9 @@ impl CodeStore {
 
     fn complete(&self, disk: &Disk, draft: &CodeDraft, trailer: Trailer) -> io::Result<()> {
         draft.draft.file.sync_all()?;
+        if let Some(text) = &trailer.text {
+            disk.texts.sync(&text.digest)?;
+        }
         let identity = Identity::of(&draft.draft.file)?;
         // Before it has its name: whoever finds it finds it checked.
         self.lock().insert(draft.key, Checked { identity, trailer });
@@ -264,33 +265,11 @@ impl CodeStore {
     }
 }
 
-impl Disk {
-    /// The code without its text, and without its zeros: in a new file, since what has gone to the
-    /// disk would have to be freed there.
-    fn without(&self, text: &Text, whole: &CodeDraft) -> io::Result<CodeDraft> {
-        let key = whole.key;
-        let draft = Draft::begin(&self.room, &key.to_string())?;
-        let (from, to) = (&whole.draft.file, &draft.file);
-        let bytes = from.metadata()?.len();
-        for part in [0..text.at, text.range().end..bytes] {
-            let mut at = part.start;
-            while let Some(chunk) = Chunk::read(from, at, part.end)? {
-                at = chunk.end();
-                for (place, run) in chunk.runs() {
-                    to.write_all_at(run, place)?;
-                }
-            }
-        }
-        to.set_len(bytes)?;
-        Ok(CodeDraft { key, draft })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::engine::{GuestKind, Wasi};
-    use std::{fs, io::Write};
+    use std::{fs, io::Write, os::unix::fs::FileExt};
 
     const TARGET: Target = Target {
         wasi: Wasi::V0_2,

@@ -51,7 +51,10 @@ impl Draft {
         };
         let place = room.path(name);
         fs::rename(path, &place)?;
-        room.added(&place)
+        if let Err(error) = room.added(&place) {
+            tracing::warn!(%error, "no room could be made on the disk");
+        }
+        Ok(())
     }
 }
 

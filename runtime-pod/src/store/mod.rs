@@ -9,6 +9,7 @@ mod functions;
 mod identity;
 mod modules;
 mod room;
+mod split;
 mod texts;
 
 use std::{
@@ -21,6 +22,7 @@ pub(crate) use code::{CodeDraft, CodeStore};
 #[cfg(feature = "pod")]
 pub use functions::FunctionStore;
 pub use modules::ModuleStore;
+pub(crate) use texts::TextStore;
 
 /// Writes `bytes` so that `path` holds either what it held or all of them, also after a crash.
 pub(crate) fn write_atomically(path: &Path, bytes: &[&[u8]]) -> io::Result<()> {

@@ -19,6 +19,8 @@ pub(crate) struct TextStore {
     room: Arc<Room>,
     /// Files that hold what their names say.
     checked: Mutex<HashMap<TextDigest, Identity>>,
+    /// Held by the one who gives or takes a name.
+    naming: Mutex<()>,
 }
 
 /// A text that is being copied.
@@ -41,6 +43,7 @@ impl TextStore {
         Self {
             room,
             checked: Mutex::default(),
+            naming: Mutex::default(),
         }
     }
 
@@ -48,18 +51,31 @@ impl TextStore {
     /// whole file the first time, and nothing of it later.
     pub(crate) fn find(&self, digest: &TextDigest) -> Option<File> {
         let path = self.room.path(&name(digest));
-        let file = File::options().read(true).write(true).open(&path).ok()?;
-        match self.is_whole(digest, &file) {
-            Ok(true) => {
+        let found = File::options().read(true).write(true).open(path);
+        match found.and_then(|file| Ok((self.is_whole(digest, &file)?, file))) {
+            Ok((true, file)) => {
                 used(&file);
                 return Some(file);
             }
-            Ok(false) => tracing::warn!(%digest, "a text is not whole; its code is made again"),
+            Ok((false, file)) => {
+                tracing::warn!(%digest, "a text is not whole; its code is made again");
+                self.remove(digest, &file);
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => tracing::warn!(%digest, %error, "a text cannot be read"),
         }
-        self.lock().remove(digest);
-        self.room.remove(&path);
         None
+    }
+
+    /// Removes a text, if `file` still has its name.
+    fn remove(&self, digest: &TextDigest, file: &File) {
+        let _naming = self.naming.lock().unwrap_or_else(PoisonError::into_inner);
+        let path = self.room.path(&name(digest));
+        let identity = |file: &File| Identity::of(file).ok();
+        if File::open(&path).is_ok_and(|named| identity(&named) == identity(file)) {
+            self.lock().remove(digest);
+            self.room.remove(&path);
+        }
     }
 
     /// The file of a text as it is, to be sent to one who checks it.
@@ -79,22 +95,30 @@ impl TextStore {
         Ok(is_whole)
     }
 
-    /// Sees to it that the text that `code` holds in `range` is there; gives its digest and its file.
+    /// Sees to it that the text that `code` holds in `range` is there.
     ///
     /// # Errors
     /// If files cannot be read or written.
-    pub(super) fn put(&self, code: &File, range: &Range<u64>) -> io::Result<(TextDigest, File)> {
-        let digest = TextDigest::of(code, range)?;
-        if let Some(file) = self.find(&digest) {
-            return Ok((digest, file));
+    pub(super) fn put(&self, code: &File, range: &Range<u64>) -> io::Result<(Text, File)> {
+        let text = Text {
+            at: range.start,
+            bytes: range.end - range.start,
+            digest: TextDigest::of(code, range)?,
+        };
+        if let Some(file) = self.find(&text.digest) {
+            return Ok((text, file));
         }
-        let bytes = range.end - range.start;
-        let draft = self.begin(digest, bytes)?;
+        let draft = self.draft(&text)?;
         let mut code = code;
         code.seek(SeekFrom::Start(range.start))?;
-        let mut text = io::Read::take(code, bytes);
-        io::copy(&mut text, &mut &draft.draft.file)?;
-        Ok((digest, self.complete(draft)?))
+        let mut bytes = io::Read::take(code, text.bytes);
+        io::copy(&mut bytes, &mut &draft.draft.file)?;
+        match self.accept(draft)? {
+            Some(file) => Ok((text, file)),
+            None => Err(io::Error::other(
+                "the text is another one once it is copied",
+            )),
+        }
     }
 
     /// Begins a copy of `text`.
@@ -102,38 +126,43 @@ impl TextStore {
     /// # Errors
     /// If there is no room for another file.
     pub(crate) fn draft(&self, text: &Text) -> io::Result<TextDraft> {
-        self.begin(text.digest, text.bytes)
-    }
-
-    fn begin(&self, digest: TextDigest, bytes: u64) -> io::Result<TextDraft> {
         Ok(TextDraft {
-            digest,
-            bytes,
-            draft: Draft::begin(&self.room, &name(&digest))?,
+            digest: text.digest,
+            bytes: text.bytes,
+            draft: Draft::begin(&self.room, &name(&text.digest))?,
         })
     }
 
-    /// Stores a text that somebody else has sent; says whether it is the one that it should be.
+    /// Stores a copy, if it is the text that it should be. Not synced: that is done before code that
+    /// names it is stored.
     ///
     /// # Errors
     /// If the file cannot be read or named.
-    pub(crate) fn accept(&self, draft: TextDraft) -> io::Result<bool> {
+    pub(crate) fn accept(&self, copy: TextDraft) -> io::Result<Option<File>> {
+        let TextDraft {
+            digest,
+            bytes,
+            draft,
+        } = copy;
         // Zeros at its end are not sent.
-        draft.draft.file.set_len(draft.bytes)?;
-        let is_whole = TextDigest::of(&draft.draft.file, &(0..draft.bytes))? == draft.digest;
-        if is_whole {
-            self.complete(draft)?;
+        draft.file.set_len(bytes)?;
+        if TextDigest::of(&draft.file, &(0..bytes))? != digest {
+            return Ok(None);
         }
-        Ok(is_whole)
-    }
-
-    /// Not synced: after a crash it may hold anything, which the first who looks for it sees.
-    fn complete(&self, draft: TextDraft) -> io::Result<File> {
-        let TextDraft { digest, draft, .. } = draft;
         let identity = Identity::of(&draft.file)?;
+        let naming = self.naming.lock().unwrap_or_else(PoisonError::into_inner);
         self.lock().insert(digest, identity);
         draft.rename(&self.room, &name(&digest))?;
-        draft.file.try_clone()
+        drop(naming);
+        draft.file.try_clone().map(Some)
+    }
+
+    /// Sees to it that a text, if it is there, outlives a crash of the node.
+    pub(super) fn sync(&self, digest: &TextDigest) -> io::Result<()> {
+        match self.raw(digest) {
+            Some(file) => file.sync_all(),
+            None => Ok(()),
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<TextDigest, Identity>> {
@@ -143,4 +172,94 @@ impl TextStore {
 
 fn name(digest: &TextDigest) -> String {
     format!("text-{digest}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{
+        fs,
+        io::Write,
+        path::{Path, PathBuf},
+    };
+
+    fn store(folder: &Path) -> TextStore {
+        TextStore::new(Arc::new(Room::open(folder, 1 << 30).unwrap()))
+    }
+
+    fn files(folder: &Path) -> Vec<PathBuf> {
+        let files = fs::read_dir(folder).unwrap();
+        files.map(|file| file.unwrap().path()).collect()
+    }
+
+    /// Code whose second page, and third, are its text.
+    fn put(store: &TextStore) -> Text {
+        let code = tempfile::tempfile().unwrap();
+        for byte in 1..=4 {
+            (&code).write_all(&[byte; 4096]).unwrap();
+        }
+        store.put(&code, &(4096..3 * 4096)).unwrap().0
+    }
+
+    #[test]
+    fn a_text_is_stored_once_by_what_it_holds() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(folder.path());
+        let text = put(&store);
+        assert_eq!(put(&store), text);
+        let [file] = &files(folder.path())[..] else {
+            panic!("{:?}", files(folder.path()))
+        };
+        assert_eq!(fs::read(file).unwrap(), [[2; 4096], [3; 4096]].concat());
+        assert!(store.find(&text.digest).is_some());
+    }
+
+    #[test]
+    fn a_copy_is_what_it_should_be_or_nothing() {
+        let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let store = store(folder.path());
+        let text = put(&self::store(other.path()));
+        let right = [[2; 4096], [3; 4096]].concat();
+        let copies = [
+            (&right[..4096], false),
+            (&[&right[..], &[1]].concat(), true),
+            (&[7; 8192], false),
+            (&right, true),
+        ];
+        for (bytes, is_taken) in copies {
+            let copy = store.draft(&text).unwrap();
+            copy.writer().unwrap().write_all(bytes).unwrap();
+            assert_eq!(store.accept(copy).unwrap().is_some(), is_taken);
+            assert_eq!(files(folder.path()).len(), usize::from(is_taken));
+            assert_eq!(store.find(&text.digest).is_some(), is_taken);
+            for file in files(folder.path()) {
+                fs::remove_file(file).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_damaged_is_removed_and_made_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = put(&store(folder.path()));
+        fs::write(&files(folder.path())[0], [2; 8192]).unwrap();
+        let restarted = store(folder.path());
+        assert!(restarted.find(&text.digest).is_none());
+        assert_eq!(files(folder.path()).len(), 0);
+        put(&restarted);
+        assert!(restarted.find(&text.digest).is_some());
+    }
+
+    #[test]
+    fn one_that_has_taken_its_place_is_not_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(folder.path());
+        let text = put(&store);
+        let path = files(folder.path()).remove(0);
+        let damaged = File::open(&path).unwrap();
+        fs::remove_file(&path).unwrap();
+        put(&store);
+        store.remove(&text.digest, &damaged);
+        assert!(store.find(&text.digest).is_some());
+    }
 }
