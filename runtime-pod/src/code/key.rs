@@ -40,11 +40,16 @@ impl CodeKey {
     /// Reads a key; none where the text is no 64 lower-case hexadecimal digits.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        let mut bytes = [0; 32];
-        let is_lower = !text.bytes().any(|byte| byte.is_ascii_uppercase());
-        hex::decode_to_slice(text, &mut bytes).ok()?;
-        is_lower.then_some(Self(bytes))
+        from_hex(text).map(Self)
     }
+}
+
+/// Bytes of 64 lower-case hexadecimal digits; none, where the text is anything else.
+pub(super) fn from_hex(text: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    let is_lower = !text.bytes().any(|byte| byte.is_ascii_uppercase());
+    hex::decode_to_slice(text, &mut bytes).ok()?;
+    is_lower.then_some(bytes)
 }
 
 /// Tells compilers apart whose code differs, or may: by version, processor and settings.

@@ -7,7 +7,10 @@ use std::{fmt, fs::File, io, ops::Range, os::unix::fs::FileExt};
 use object::{Endianness, Object, ObjectSection, ReadCache, read::elf::ElfFile64};
 use sha2::{Digest, Sha256};
 
-use super::pages::{CHUNK_BYTES, PAGE_BYTES};
+use super::{
+    key::from_hex,
+    pages::{CHUNK_BYTES, PAGE_BYTES},
+};
 
 /// A smaller text stays in its file: it is seldom another function's too, and to map it by itself
 /// would cost more than its pages.
@@ -54,10 +57,7 @@ impl TextDigest {
 
     /// Reads a digest; none where the text is no 64 lower-case hexadecimal digits.
     pub(crate) fn parse(text: &str) -> Option<Self> {
-        let mut bytes = [0; 32];
-        let is_lower = !text.bytes().any(|byte| byte.is_ascii_uppercase());
-        hex::decode_to_slice(text, &mut bytes).ok()?;
-        is_lower.then_some(Self(bytes))
+        from_hex(text).map(Self)
     }
 }
 

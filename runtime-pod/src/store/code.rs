@@ -20,7 +20,7 @@ use crate::{
     engine::Target,
 };
 
-/// What all code together may take of the node's disk: six hundred `JavaScript` functions.
+/// What all code together may take of the node's disk: some seven hundred `JavaScript` functions.
 const MAX_TOTAL_BYTES: u64 = 4 << 30;
 
 /// Keeps compiled code.
