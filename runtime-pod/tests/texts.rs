@@ -86,7 +86,7 @@ async fn functions_that_were_built_alike_share_their_text() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_new_pod_copies_a_text_once() {
+async fn a_new_pod_copies_code_and_the_text_that_it_shares() {
     let mut old = alike().await;
     old.registry.away(true);
     let plan = Plan {

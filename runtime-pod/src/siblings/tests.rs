@@ -10,7 +10,11 @@ use tokio::{
 use super::{client::ask, *};
 use crate::{
     budget::Budget,
-    code::{CodeCache, CodeKey, Seal, pages::CHUNK_BYTES},
+    code::{
+        CodeCache, CodeKey, Seal,
+        pages::CHUNK_BYTES,
+        text::{Text, TextDigest},
+    },
     command::contract::Counting,
     engine::{EngineSet, Target},
     samples,
@@ -120,6 +124,44 @@ async fn code_is_copied_from_whoever_has_it_with_its_seal() {
     assert_eq!(copy(&[&with], "guess", &key).await.0, Copied::Nobody);
     assert_eq!(copy(&[&without], "secret", &key).await.0, Copied::Nobody);
     assert_eq!(copy(&[], "secret", &key).await.0, Copied::Nobody);
+}
+
+#[tokio::test]
+async fn a_text_is_copied_by_its_digest() {
+    let sibling = sibling("secret").await;
+    let bytes = vec![7; 2 * CHUNK_BYTES];
+    let original = tempfile::tempfile().unwrap();
+    (&original).write_all(&bytes).unwrap();
+    let length = bytes.len() as u64;
+    let text = Text {
+        at: 0,
+        bytes: length,
+        digest: TextDigest::of(&original, &(0..length)).unwrap(),
+    };
+    let copies = |token: &'static str, text: Text| {
+        let address = sibling.address;
+        async move {
+            let folder = tempfile::tempdir().unwrap();
+            std::fs::write(folder.path().join("module-token"), token).unwrap();
+            let siblings = Siblings::at(vec![address], Tokens::open(folder.path().to_owned()));
+            let path = folder.path().join("copy");
+            let file = File::create(&path).unwrap();
+            let is_copied = siblings.copy_text(&text, file).await;
+            is_copied.then(|| std::fs::read(path).unwrap())
+        }
+    };
+    assert_eq!(copies("secret", text).await, None, "it is not there yet");
+    let texts = sibling.code.store().texts().unwrap();
+    let draft = texts.draft(&text).unwrap();
+    draft.writer().unwrap().write_all(&bytes).unwrap();
+    assert!(texts.accept(draft).unwrap().is_some());
+    assert!(copies("secret", text).await == Some(bytes));
+    assert_eq!(copies("guess", text).await, None);
+    let short = Text {
+        bytes: length - 1,
+        ..text
+    };
+    assert_eq!(copies("secret", short).await, None, "more is not taken");
 }
 
 /// A sibling that goes away while it sends code.
