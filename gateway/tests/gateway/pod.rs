@@ -1,4 +1,7 @@
-use std::net::SocketAddr;
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::atomic::{AtomicU8, Ordering},
+};
 
 use axum::{
     Router,
@@ -78,8 +81,11 @@ async fn break_off(mut stream: TcpStream, answer: &str) {
     let _ = stream.flush().await;
 }
 
-/// An address at which nobody listens.
+/// An address at which nobody listens, and at which a test may: no other socket gets its host, so
+/// none can have taken its port meanwhile.
 pub async fn absent() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    listener.local_addr().unwrap()
+    static HOSTS: AtomicU8 = AtomicU8::new(1);
+    let host = HOSTS.fetch_add(1, Ordering::Relaxed);
+    let listener = TcpListener::bind((Ipv4Addr::new(127, 0, 1, host), 0)).await;
+    listener.unwrap().local_addr().unwrap()
 }
