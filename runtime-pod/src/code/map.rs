@@ -23,8 +23,8 @@ pub(crate) fn component(engine: &Engine, code: &CodeFile) -> Result<Component> {
         return Ok(component);
     };
     check_text(*text, file, &component.image_range(), component.text())?;
-    // A part of the image may be mapped no more where that fails: it is not unmapped again, since by
-    // then something else may be there.
+    // A part of the image may be mapped no more where that fails: it is never unmapped, since something
+    // else may be there by then.
     map_text(file, component.text()).inspect_err(|_| forget(component.clone()))?;
     Ok(component)
 }
@@ -61,7 +61,7 @@ fn check_text(text: Text, file: &File, image: &Range<*const u8>, place: &[u8]) -
 }
 
 /// Maps the text in `file` over its `place` in an image.
-fn map_text(file: &File, place: &[u8]) -> Result<()> {
+fn map_text(file: &File, place: *const [u8]) -> Result<()> {
     #[allow(
         unsafe_code,
         reason = "The pages that are replaced are those of the text, whole pages and no more, in an \
@@ -74,7 +74,7 @@ fn map_text(file: &File, place: &[u8]) -> Result<()> {
     )]
     let mapped = unsafe {
         mmap(
-            place.as_ptr().cast_mut().cast(),
+            place.cast_mut().cast(),
             place.len(),
             ProtFlags::READ | ProtFlags::EXEC,
             MapFlags::PRIVATE | MapFlags::FIXED,

@@ -1,3 +1,5 @@
+//! Copies of the texts that code from siblings names.
+
 use std::{
     collections::HashMap,
     io,

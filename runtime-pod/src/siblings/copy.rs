@@ -28,7 +28,9 @@ const MAX_ASKED: usize = 16;
 /// Largest code that is taken, in bytes: that of the largest module by default, and more.
 const MAX_BYTES: u64 = 1 << 30;
 /// How long the code may take.
-const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+const CODE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long a text may take from one sibling: all functions that share it wait.
+const TEXT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Pieces that have come and wait to be written: no more than keeps the writer busy.
 const WAITING: usize = 2;
@@ -48,16 +50,16 @@ impl Siblings {
     /// Asks all for the code of `key`, and writes it to `file`.
     pub(crate) async fn copy_code(&self, key: &CodeKey, file: File) -> Copied {
         let path = format!("/v1/code/{key}");
-        self.copy(&path, file, MAX_BYTES).await
+        self.copy(&path, file, MAX_BYTES, CODE_TIMEOUT).await
     }
 
     /// Asks all for a text, and writes it to `file`; says whether somebody had it.
     pub(crate) async fn copy_text(&self, text: &Text, file: File) -> bool {
         let path = format!("/v1/texts/{}", text.digest);
-        self.copy(&path, file, text.bytes).await == Copied::Sent
+        self.copy(&path, file, text.bytes, TEXT_TIMEOUT).await == Copied::Sent
     }
 
-    async fn copy(&self, path: &str, file: File, max_bytes: u64) -> Copied {
+    async fn copy(&self, path: &str, file: File, max_bytes: u64, within: Duration) -> Copied {
         let Some(token) = self.token() else {
             return Copied::Nobody;
         };
@@ -72,7 +74,8 @@ impl Siblings {
             let Some(head) = head else { continue };
             if head.answer.status() == StatusCode::OK {
                 let sibling = head.other;
-                match receive(head.answer.into_body(), &file, max_bytes).await {
+                let body = head.answer.into_body();
+                match receive(body, &file, max_bytes, within).await {
                     Ok(()) => return Copied::Sent,
                     Err(error) => {
                         tracing::warn!(%sibling, path, %error, "a sibling's code broke off");
@@ -95,13 +98,13 @@ fn stage(head: &Head) -> Option<Stage> {
 }
 
 /// Takes what comes while another thread writes what has come. Nobody writes any more when it returns.
-async fn receive(body: Incoming, file: &File, max_bytes: u64) -> io::Result<()> {
+async fn receive(body: Incoming, file: &File, max_bytes: u64, within: Duration) -> io::Result<()> {
     let (pieces, waiting) = mpsc::channel(WAITING);
     let file = file.try_clone()?;
     let piece = Bytes::new();
     let writing =
         spawn_blocking(move || records::write(Pieces { waiting, piece }, &file, max_bytes));
-    let passed_on = timeout(BODY_TIMEOUT, pass_on(body, pieces)).await;
+    let passed_on = timeout(within, pass_on(body, pieces)).await;
     writing.await.map_err(io::Error::other)??;
     passed_on.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }

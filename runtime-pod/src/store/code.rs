@@ -118,15 +118,23 @@ impl CodeStore {
             Ok(None) => {
                 tracing::warn!(%key, "compiled code has not this namespace's seal; it is made again");
             }
-            Err(error) => tracing::warn!(%key, %error, "compiled code cannot be read"),
+            Err(error) => {
+                tracing::warn!(%key, %error, "compiled code cannot be read");
+                return None;
+            }
         }
         self.remove(key);
         None
     }
 
-    /// The file of `key` as it is, to be sent to one who checks it.
+    /// The file of `key` as it is, to be sent to one who checks it; none, where its text is known to be
+    /// gone.
     pub(crate) fn raw(&self, key: &CodeKey) -> Option<File> {
         let disk = self.disk.as_ref()?;
+        let checked = self.lock().get(key).copied();
+        if let Some(text) = checked.and_then(|checked| checked.trailer.text) {
+            disk.texts.raw(&text.digest)?;
+        }
         File::open(disk.room.path(&key.to_string())).ok()
     }
 

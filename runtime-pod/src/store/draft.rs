@@ -1,3 +1,5 @@
+//! Files that are being written.
+
 use std::{
     fs::{self, File},
     io,

@@ -1,3 +1,5 @@
+//! Whether a file is the one that was checked.
+
 use std::{fs::File, io, os::unix::fs::MetadataExt};
 
 /// Which file it is. Nobody else writes in the folders of a store, and files are not written to once

@@ -1,3 +1,5 @@
+//! What becomes of code that was just made: its text gets a file of its own.
+
 use std::{fs::File, io, os::unix::fs::FileExt};
 
 use super::{draft::Draft, room::Room, texts::TextStore};

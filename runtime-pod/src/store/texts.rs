@@ -1,3 +1,5 @@
+//! Machine code that functions share, in files of its own.
+
 use std::{
     collections::HashMap,
     fs::File,
@@ -48,7 +50,7 @@ impl TextStore {
     }
 
     /// The text of this digest, if it is there and whole; what is not whole is removed. Reads the
-    /// whole file the first time, and nothing of it later.
+    /// whole file until it was once found to be whole, and nothing of it later.
     pub(crate) fn find(&self, digest: &TextDigest) -> Option<File> {
         let path = self.room.path(&name(digest));
         let found = File::options().read(true).write(true).open(path);
@@ -71,8 +73,9 @@ impl TextStore {
     fn remove(&self, digest: &TextDigest, file: &File) {
         let _naming = self.naming.lock().unwrap_or_else(PoisonError::into_inner);
         let path = self.room.path(&name(digest));
-        let identity = |file: &File| Identity::of(file).ok();
-        if File::open(&path).is_ok_and(|named| identity(&named) == identity(file)) {
+        let named = File::open(&path).and_then(|named| Identity::of(&named));
+        let removed = Identity::of(file);
+        if named.is_ok_and(|named| removed.is_ok_and(|removed| removed == named)) {
             self.lock().remove(digest);
             self.room.remove(&path);
         }
@@ -151,6 +154,12 @@ impl TextStore {
         }
         let identity = Identity::of(&draft.file)?;
         let naming = self.naming.lock().unwrap_or_else(PoisonError::into_inner);
+        // Another function may have brought it meanwhile: all map the same pages.
+        if let Some(there) = self.raw(&digest)
+            && self.lock().get(&digest) == Some(&Identity::of(&there)?)
+        {
+            return Ok(Some(there));
+        }
         self.lock().insert(digest, identity);
         draft.rename(&self.room, &name(&digest))?;
         drop(naming);
