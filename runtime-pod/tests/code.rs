@@ -12,16 +12,11 @@ use std::{
 };
 
 use serde_json::json;
-use support::{PATIENCE, Plan, World, guests, large::bomb, registry::Shelf};
+use support::{PATIENCE, Plan, World, guests, large::bomb, no_compiler, registry::Shelf};
 use tokio::time::timeout;
-use wasmfn_runtime::{compile::Program, metrics::LoadedFrom};
+use wasmfn_runtime::metrics::LoadedFrom;
 
 const MIB: u64 = 1 << 20;
-
-/// A compiler that is not there: nothing can be compiled.
-fn no_compiler() -> Program {
-    Program::Path("/nowhere/compiler".into())
-}
 
 /// Runs the child itself, as a pod does.
 fn child(module: &[u8], memory_bytes: u64, cpu_seconds: u64) -> Output {

@@ -17,7 +17,7 @@ use std::{
 use bytes::Bytes;
 use futures::future::join_all;
 use serde_json::json;
-use support::{Plan, World, client, compiler, foreign, functions_or, registry::Shelf};
+use support::{Plan, World, client, compiler, foreign, functions_or, no_compiler, registry::Shelf};
 use wasmfn_runtime::{compile::Program, metrics::LoadedFrom};
 
 /// Functions, each with a module of its own, unless `WASMFN_FUNCTIONS` says how many.
@@ -104,7 +104,7 @@ async fn a_pod_beside_another_serves_javascript_without_compiling() {
     rustix::fs::sync();
     let plan = Plan {
         siblings: Some(vec![old.module_port().await]),
-        compiler: Program::Path("/nowhere/compiler".into()),
+        compiler: no_compiler(),
         ..Plan::default()
     };
 

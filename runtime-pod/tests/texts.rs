@@ -6,16 +6,11 @@ mod support;
 use std::{fs, os::unix::fs::MetadataExt, path::PathBuf, sync::Arc};
 
 use serde_json::json;
-use support::{Plan, World, guests, large::with_large_text};
-use wasmfn_runtime::{compile::Program, metrics::LoadedFrom};
+use support::{Plan, World, guests, large::with_large_text, no_compiler};
+use wasmfn_runtime::metrics::LoadedFrom;
 
 const NAMES: [&str; 3] = ["one", "two", "three"];
 const MIB: u64 = 1 << 20;
-
-/// A compiler that is not there: nothing can be compiled.
-fn no_compiler() -> Program {
-    Program::Path("/nowhere/compiler".into())
-}
 
 /// A pod that serves functions whose modules differ in nothing but data.
 async fn alike() -> World {

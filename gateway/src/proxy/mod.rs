@@ -23,6 +23,7 @@ use crate::{
     metrics::{GatewayMetrics, Timing},
     routes::{Entrance, Route},
     token::Tokens,
+    upstream::Protocol,
     world::World,
 };
 
@@ -101,15 +102,16 @@ impl Gateway {
         let id = correlation::set(&mut parts.headers, rand::random);
         let mut response = match self.route(client.entrance, &parts) {
             Ok((route, authority)) => {
+                let protocol = outgoing::protocol(&parts.headers);
                 let held = (!body.is_end_stream()).then(|| {
                     let pace = Pace {
                         within,
                         entrance: client.entrance,
                         metrics: self.metrics.clone(),
                     };
-                    self.hold(&parts, body, &route, pace)
+                    self.hold(&parts, body, &route, protocol, pace)
                 });
-                let outgoing = self.outgoing(parts, held, &route, &authority, client);
+                let outgoing = self.outgoing(parts, held, protocol, &route, &authority, client);
                 self.serve(route, outgoing).await
             }
             Err(answer) => {
@@ -160,7 +162,14 @@ impl Gateway {
             })
     }
 
-    fn hold<B>(&self, parts: &Parts, body: B, route: &Route, pace: Pace) -> HeldBody
+    fn hold<B>(
+        &self,
+        parts: &Parts,
+        body: B,
+        route: &Route,
+        protocol: Protocol,
+        pace: Pace,
+    ) -> HeldBody
     where
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BodyError>,
@@ -168,7 +177,7 @@ impl Gateway {
         let keeping = Keeping {
             budget: &self.budget,
             account: &route.function.held,
-            protocol: outgoing::protocol(&parts.headers),
+            protocol,
             expects: parts.headers.contains_key(header::EXPECT),
             repeatable: parts.method.is_idempotent(),
             pace,
@@ -180,11 +189,11 @@ impl Gateway {
         &self,
         mut parts: Parts,
         body: Option<HeldBody>,
+        protocol: Protocol,
         route: &Route,
         authority: &str,
         client: &Client,
     ) -> Outgoing {
-        let protocol = outgoing::protocol(&parts.headers);
         headers::of_request(&mut parts.headers, authority, client);
         let id = &route.function.id;
         if let Ok(name) = HeaderValue::from_str(&id.name) {

@@ -19,13 +19,8 @@ pub(crate) fn component(engine: &Engine, code: &CodeFile) -> Result<Component> {
                   has another name, and wasmtime refuses it besides."
     )]
     let component = unsafe { Component::deserialize_file(engine, path(code)) }?;
-    let Some((text, file)) = code.text() else {
-        return Ok(component);
-    };
-    check_text(*text, file, &component.image_range(), component.text())?;
-    // A part of the image may be mapped no more where that fails: it is never unmapped, since something
-    // else may be there by then.
-    map_text(file, component.text()).inspect_err(|_| forget(component.clone()))?;
+    let leak = || forget(component.clone());
+    join_text(code, &component.image_range(), component.text(), leak)?;
     Ok(component)
 }
 
@@ -33,17 +28,30 @@ pub(crate) fn component(engine: &Engine, code: &CodeFile) -> Result<Component> {
 pub(crate) fn module(engine: &Engine, code: &CodeFile) -> Result<Module> {
     #[allow(unsafe_code, reason = "as for components")]
     let module = unsafe { Module::deserialize_file(engine, path(code)) }?;
-    let Some((text, file)) = code.text() else {
-        return Ok(module);
-    };
-    check_text(*text, file, &module.image_range(), module.text())?;
-    map_text(file, module.text()).inspect_err(|_| forget(module.clone()))?;
+    let leak = || forget(module.clone());
+    join_text(code, &module.image_range(), module.text(), leak)?;
     Ok(module)
 }
 
 /// By its descriptor: what is mapped is the very file that was checked, whatever has its name.
 fn path(code: &CodeFile) -> String {
     format!("/proc/self/fd/{}", code.file().as_raw_fd())
+}
+
+/// Puts the text that lies in a file of its own, if there is one, in its `place` in an `image`.
+fn join_text(
+    code: &CodeFile,
+    image: &Range<*const u8>,
+    place: &[u8],
+    leak: impl FnOnce(),
+) -> Result<()> {
+    let Some((text, file)) = code.text() else {
+        return Ok(());
+    };
+    check_text(*text, file, image, place)?;
+    // A part of the image may be mapped no more where that fails: it is never unmapped, since something
+    // else may be there by then.
+    map_text(file, place).inspect_err(|_| leak())
 }
 
 /// Whether `text` in `file` is what belongs where `image` has its `place` for it.

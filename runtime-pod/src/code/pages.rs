@@ -1,5 +1,5 @@
 //! What a file holds, page by page, without its pages of zeros: where these are missing the file has
-//! holes. Nearly half of the memory image of a `JavaScript` guest is zeros.
+//! holes. Half of the memory image of a `JavaScript` guest is zeros.
 
 use std::{fs::File, io, os::unix::fs::FileExt};
 

@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn the_length_is_sealed() {
-        // Of two files that hold the same but end differently in zeros, the trailer cannot tell.
+        // Of files of zeros no page counts, so that they differ in their length alone.
         let folder = tempfile::tempdir().unwrap();
         let seal = Seal::of_process();
         let macs = [4096_u64, 8192].map(|bytes| {

@@ -13,7 +13,6 @@ use super::Loader;
 use crate::{
     code::text::{Text, TextDigest},
     siblings::Siblings,
-    store::TextStore,
 };
 
 /// How long a text may take from all siblings together; then the code is made here.
@@ -66,13 +65,11 @@ impl Loader {
         let code = Arc::clone(&self.code);
         let accept = move || {
             let texts = code.store().texts();
-            texts
-                .map(|texts| TextStore::accept(texts, draft))
-                .transpose()
+            texts.map_or(Ok(None), |texts| texts.accept(draft))
         };
         match spawn_blocking(accept).await.map_err(io::Error::other)?? {
-            Some(None) => Err(io::Error::other("what a sibling has sent is another one")),
-            _ => Ok(()),
+            Some(_) => Ok(()),
+            None => Err(io::Error::other("what a sibling has sent is another one")),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! How a file passes from pod to pod: records of where some bytes belong (8 bytes, the lowest first),
-//! how many they are (4 bytes), and they themselves. What no record holds are zeros; at the end there are none: code
-//! ends with its seal, and a text is given its length.
+//! how many they are (4 bytes), and they themselves. What no record holds are zeros. At the end there
+//! are none: code ends with its seal, and a text is given its length.
 
 use std::{
     fs::File,

@@ -80,6 +80,11 @@ pub fn compiler() -> Program {
     Program::Path(env!("CARGO_BIN_EXE_wasmfn-runtime").into())
 }
 
+/// A compiler that is not there: nothing can be compiled.
+pub fn no_compiler() -> Program {
+    Program::Path("/nowhere/compiler".into())
+}
+
 impl Default for Plan {
     fn default() -> Self {
         Self {
@@ -286,7 +291,7 @@ impl World {
         stored(|| self.code_files(), count).await;
     }
 
-    /// Files of compiled code, each of one function's at least.
+    /// Files of compiled code, one for each module.
     pub fn code_files(&self) -> Vec<PathBuf> {
         self.files_of_code(false)
     }

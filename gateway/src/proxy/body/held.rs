@@ -313,7 +313,7 @@ impl Inner {
                 self.ended = true;
                 Poll::Ready(None)
             }
-            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(error))),
+            broken @ Poll::Ready(Some(Err(_))) => broken,
             Poll::Ready(Some(Ok(frame))) => {
                 self.ended = self.upload.is_at_end();
                 let Some(piece) = piece(frame) else {
