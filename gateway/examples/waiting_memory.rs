@@ -132,7 +132,8 @@ fn rules(requests: usize) -> Rules {
     Rules {
         max_connections: requests,
         max_connections_per_client: None,
-        max_requests: requests,
+        // One function gets half of them.
+        max_requests: 2 * requests,
         handshake_within: LONG,
         head_within: LONG,
         body_within: LONG,

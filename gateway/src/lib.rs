@@ -19,6 +19,7 @@ pub mod drain;
 pub mod endpoints;
 pub mod listener;
 pub mod metrics;
+pub mod places;
 pub mod probe;
 pub mod proxy;
 pub mod queue;

@@ -113,6 +113,12 @@ impl World {
         self.changes.subscribe()
     }
 
+    /// Whether functions have been heard in full.
+    #[must_use]
+    pub fn knows_functions(&self) -> bool {
+        self.synced.borrow().functions
+    }
+
     /// Whether functions and pods have both been heard in full.
     #[must_use]
     pub fn is_synced(&self) -> bool {

@@ -31,7 +31,8 @@ pub struct Backends {
 }
 
 impl Backends {
-    fn pods(&self) -> impl Iterator<Item = &Arc<Pod>> {
+    /// All of them.
+    pub fn pods(&self) -> impl Iterator<Item = &Arc<Pod>> {
         self.ready.iter().chain(&self.leaving).chain(&self.starting)
     }
 

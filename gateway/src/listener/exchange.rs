@@ -14,9 +14,10 @@ use thiserror::Error;
 use tokio::{task::AbortHandle, time::Instant};
 use wasmfn_connection::Upload;
 
-use super::{activity::Activity, limit::Room};
+use super::activity::Activity;
 use crate::{
     metrics::{Fault, Outcome},
+    places::Room,
     proxy::body::{AnswerBody, BodyError},
 };
 
@@ -48,9 +49,9 @@ impl Exchange {
         }
     }
 
-    /// Whether there is room for the request.
-    pub(super) const fn has_room(&self) -> bool {
-        self.room.is_some()
+    /// The request's place, if there was one.
+    pub(super) const fn room(&self) -> Option<&Room> {
+        self.room.as_ref()
     }
 
     /// The head of the answer is there. With `taken_within`, the client must take something of its

@@ -1,12 +1,9 @@
-//! Bounds on what clients may have at the same time: connections of one, requests of all.
+//! How many connections one client may have at the same time.
 
 use std::{
     collections::HashMap,
     net::{IpAddr, Ipv6Addr},
-    sync::{
-        Arc, Mutex, MutexGuard,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 /// Bits of an IPv6 address that one client cannot choose: a network of its own has the rest.
@@ -72,45 +69,6 @@ impl Drop for Place {
     }
 }
 
-/// Counts the requests of all clients, and bounds them.
-#[derive(Debug)]
-pub struct Requests {
-    most: usize,
-    open: AtomicUsize,
-}
-
-/// One request, counted until this is dropped.
-#[derive(Debug)]
-pub struct Room(Arc<Requests>);
-
-impl Requests {
-    /// At most so many at the same time.
-    #[must_use]
-    pub fn new(most: usize) -> Arc<Self> {
-        Arc::new(Self {
-            most,
-            open: AtomicUsize::new(0),
-        })
-    }
-
-    /// Counts one more. Nothing where there are as many as may be.
-    #[must_use]
-    pub fn take(self: &Arc<Self>) -> Option<Room> {
-        self.open
-            .try_update(Ordering::Relaxed, Ordering::Relaxed, |open| {
-                (open < self.most).then_some(open + 1)
-            })
-            .is_ok()
-            .then(|| Room(self.clone()))
-    }
-}
-
-impl Drop for Room {
-    fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
 fn client(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => {
@@ -140,16 +98,6 @@ mod tests {
         let _one_network = (take("2001:db8::1").unwrap(), take("2001:db8::2").unwrap());
         assert!(take("2001:db8::3").is_none());
         assert!(take("2001:db8:0:1::1").is_some());
-    }
-
-    #[test]
-    fn requests_give_their_room_back() {
-        let requests = Requests::new(2);
-        let (first, _second) = (requests.take().unwrap(), requests.take().unwrap());
-        assert!(requests.take().is_none());
-        drop(first);
-        let _third = requests.take().unwrap();
-        assert!(requests.take().is_none());
     }
 
     #[test]

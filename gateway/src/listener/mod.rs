@@ -23,6 +23,7 @@ use crate::{
     client::Client,
     drain::{Connections, Member},
     metrics::{Connected, Fault},
+    places::Places,
     proxy::Gateway,
     routes::Entrance,
 };
@@ -40,7 +41,7 @@ pub mod tls;
 use activity::Activity;
 use exchange::Exchange;
 use guard::Guard;
-use limit::{PerClient, Requests};
+use limit::PerClient;
 pub use rules::Rules;
 
 /// Pause after the kernel could not give a connection, for want of file descriptors mostly.
@@ -55,7 +56,7 @@ pub struct Intake {
     rules: Rules,
     permits: Arc<Semaphore>,
     per_client: Arc<PerClient>,
-    requests: Arc<Requests>,
+    places: Arc<Places>,
 }
 
 impl Intake {
@@ -65,7 +66,7 @@ impl Intake {
         Arc::new(Self {
             permits: Arc::new(Semaphore::new(rules.max_connections)),
             per_client: PerClient::new(rules.max_connections_per_client),
-            requests: Requests::new(rules.max_requests),
+            places: Places::new(rules.max_requests),
             gateway,
             rules,
         })
@@ -203,15 +204,14 @@ impl Connection {
         let client = Arc::new(self.client);
         let taken_within = http2.then_some(rules.taken_within);
         let service = service_fn(|request: Request<Incoming>| {
-            let (upload, room) = (self.uploads.open(&request), self.intake.requests.take());
+            let (upload, room) = (self.uploads.open(&request), self.intake.places.take());
             let exchange = Exchange::begin(self.activity.clone(), upload, room);
             let (gateway, client) = (self.intake.gateway.clone(), client.clone());
             let within = rules.body_within;
             async move {
-                let response = if exchange.has_room() {
-                    gateway.answer(&client, request, within).await
-                } else {
-                    gateway.turn_away(&client, request)
+                let response = match exchange.room() {
+                    Some(room) => gateway.answer(&client, request, within, room).await,
+                    None => gateway.turn_away(&client, request),
                 };
                 Ok::<_, Infallible>(exchange.answer(response, taken_within))
             }

@@ -21,6 +21,7 @@ use crate::{
     answer::Answer,
     client::Client,
     metrics::{GatewayMetrics, Timing},
+    places::Room,
     routes::{Entrance, Route},
     token::Tokens,
     upstream::Protocol,
@@ -85,12 +86,13 @@ impl Gateway {
     }
 
     /// Answers a client's request, of whose body something must come `within` that time whenever a
-    /// pod asks for it.
+    /// pod asks for it. It has `room`, unless its function has too much of that.
     pub async fn answer<B>(
         &self,
         client: &Client,
         request: Request<B>,
         within: Duration,
+        room: &Room,
     ) -> Response<AnswerBody>
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
@@ -101,8 +103,17 @@ impl Gateway {
         let (mut parts, body) = request.into_parts();
         let id = correlation::set(&mut parts.headers, rand::random);
         let mut response = match self.route(client.entrance, &parts) {
+            Ok((route, _)) if !room.give_to(&route.function.places) => {
+                let message =
+                    "the function has as many requests at this gateway as it leaves to others";
+                let answer = Answer::new(AnswerReason::NoCapacity, message);
+                let (status, reason) = (answer.reason.status(), answer.reason.as_str());
+                route.function.metrics.answered(status, Some(reason));
+                leave_unread(&parts, body);
+                Err(answer)
+            }
             Ok((route, authority)) => {
-                let protocol = outgoing::protocol(&parts.headers);
+                let protocol = outgoing::protocol(&parts.method, &parts.headers);
                 let held = (!body.is_end_stream()).then(|| {
                     let pace = Pace {
                         within,
@@ -116,13 +127,15 @@ impl Gateway {
             }
             Err(answer) => {
                 self.metrics.unrouted(client.entrance, answer.reason);
-                if !parts.headers.contains_key(header::EXPECT) {
-                    linger(body);
-                }
+                leave_unread(&parts, body);
                 Err(answer)
             }
         }
-        .unwrap_or_else(|answer| own(&answer, is_head, id));
+        .unwrap_or_else(|answer| own(&answer, is_head, id.clone()));
+        // A pod's answer, too, may be wasmfn's own.
+        if response.headers().contains_key(REASON_HEADER) {
+            response.headers_mut().insert(correlation::REQUEST_ID, id);
+        }
         if self.is_leaving() && version < http::Version::HTTP_2 {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);
@@ -142,9 +155,7 @@ impl Gateway {
         let message = "the gateway holds as many requests as it may";
         let answer = Answer::new(AnswerReason::NoCapacity, message);
         self.metrics.unrouted(client.entrance, answer.reason);
-        if !parts.headers.contains_key(header::EXPECT) {
-            linger(body);
-        }
+        leave_unread(&parts, body);
         own(&answer, is_head, id)
     }
 
@@ -154,12 +165,19 @@ impl Gateway {
         routes
             .find(entrance, &addressee.host, parts.uri.path())
             .map(|route| (route.clone(), addressee.authority))
-            .ok_or_else(|| {
-                Answer::new(
-                    AnswerReason::NotFound,
-                    "no function answers for this host and path",
-                )
-            })
+            .ok_or_else(|| self.not_found())
+    }
+
+    /// What is said where no function is found. A gateway that knows none yet must not say for good, to a
+    /// cache perhaps, that there is none.
+    fn not_found(&self) -> Answer {
+        if self.world.knows_functions() {
+            let message = "no function answers for this host and path";
+            Answer::new(AnswerReason::NotFound, message)
+        } else {
+            let message = "the gateway has not heard of functions yet";
+            Answer::new(AnswerReason::NoCapacity, message)
+        }
     }
 
     fn hold<B>(
@@ -225,6 +243,17 @@ impl Gateway {
         };
         function.metrics.answered(status, reason);
         answered
+    }
+}
+
+/// Lets a client see its answer though nobody reads what it sends.
+fn leave_unread<B>(parts: &Parts, body: B)
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<BodyError>,
+{
+    if !parts.headers.contains_key(header::EXPECT) {
+        linger(body);
     }
 }
 

@@ -17,9 +17,11 @@ pub(super) struct Outgoing {
     pub(super) body: Option<HeldBody>,
 }
 
-/// How a request with these headers travels: trailers that nobody announced need HTTP/2.
-pub(super) fn protocol(headers: &HeaderMap) -> Protocol {
-    if wants_trailers(headers) || headers.contains_key(header::TRAILER) {
+/// How a request travels: trailers that nobody announced need HTTP/2. No answer to `HEAD` has any, and
+/// over HTTP/2 pods would send its body, which breaks the answer off.
+pub(super) fn protocol(method: &Method, headers: &HeaderMap) -> Protocol {
+    let has_trailers = wants_trailers(headers) || headers.contains_key(header::TRAILER);
+    if has_trailers && method != Method::HEAD {
         Protocol::Http2
     } else {
         Protocol::Http1
@@ -110,4 +112,24 @@ impl Outgoing {
 fn origin(uri: &Uri) -> Uri {
     uri.path_and_query()
         .map_or_else(Uri::default, |path| Uri::from(path.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderName;
+
+    use super::*;
+
+    #[test]
+    fn trailers_need_http2_where_there_can_be_any() {
+        let travels = |method: Method, name: HeaderName, value| {
+            let headers = [(name, HeaderValue::from_static(value))];
+            protocol(&method, &headers.into_iter().collect())
+        };
+        for (name, value) in [(header::TE, "trailers"), (header::TRAILER, "x-sum")] {
+            assert_eq!(travels(Method::POST, name.clone(), value), Protocol::Http2);
+            assert_eq!(travels(Method::HEAD, name, value), Protocol::Http1);
+        }
+        assert_eq!(travels(Method::POST, header::TE, "gzip"), Protocol::Http1);
+    }
 }

@@ -29,6 +29,7 @@ pub(super) fn pick(
         .or_else(|| fresh(&backends.leaving))
         .or_else(|| fresh_starting(&backends.starting))
         .or_else(|| any(&backends.ready))
+        .or_else(|| any(&backends.leaving))
         .or_else(|| better(&backends.starting, Pod::is_proven, tried, now))
 }
 
@@ -104,6 +105,8 @@ mod tests {
         let later = Instant::now() + Duration::from_secs(60);
         backends.ready[0].note_refused(&function, later);
         assert_eq!(ports(&backends, &function), [2, 3, 4, 1]);
+        backends.leaving[0].note_refused(&function, later);
+        assert_eq!(ports(&backends, &function), [2, 4, 1, 3]);
     }
 
     #[test]

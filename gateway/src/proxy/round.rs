@@ -45,10 +45,10 @@ pub(super) enum Outcome {
 /// Why no pod has begun it.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Refusals {
-    /// A pod said that no version can be loaded.
-    pub(super) failed: bool,
-    /// A pod said something that time may change.
-    pub(super) passing: bool,
+    /// So many pods said that no version can be loaded.
+    failed: usize,
+    /// A pod said something that time may change, or could not be asked.
+    passing: bool,
     /// A pod said that it is full.
     full: bool,
 }
@@ -56,7 +56,7 @@ pub(super) struct Refusals {
 impl Refusals {
     fn add(&mut self, refusal: Option<Refusal>) {
         match refusal {
-            Some(Refusal::Failed) => self.failed = true,
+            Some(Refusal::Failed) => self.failed += 1,
             Some(Refusal::Full) => {
                 self.passing = true;
                 self.full = true;
@@ -68,16 +68,25 @@ impl Refusals {
         }
     }
 
+    /// These, where there are so many pods: one that is set aside, or starts, may yet begin the request.
+    fn of(self, pods: usize) -> Self {
+        let failed_in_some = (1..pods.min(PODS_MOST)).contains(&self.failed);
+        Self {
+            passing: self.passing || failed_in_some,
+            ..self
+        }
+    }
+
     /// Whether waiting is of no use.
     pub(super) const fn are_final(self) -> bool {
-        self.failed && !self.passing
+        self.failed > 0 && !self.passing
     }
 
     /// Why the request has to wait.
     pub(super) const fn cause(self) -> Cause {
         match self {
             Self { full: true, .. } => Cause::Full,
-            Self { passing: true, .. } | Self { failed: true, .. } => Cause::Loading,
+            Self { passing: true, .. } | Self { failed: 1.., .. } => Cause::Loading,
             Self { .. } => Cause::NoPod,
         }
     }
@@ -154,7 +163,7 @@ pub(super) async fn round(
             "the pod went away with the request inside, and no other could begin it",
         );
     }
-    Outcome::Nobody(refusals)
+    Outcome::Nobody(refusals.of(backends.pods().count()))
 }
 
 fn note_refused(pod: &Pod, function: &Function, refusal: Option<Refusal>) {

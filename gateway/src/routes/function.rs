@@ -6,6 +6,7 @@ use wasmfn_report::FunctionId;
 use crate::{
     counts::{Counts, Crossings},
     metrics::FunctionMetrics,
+    places::Taken,
     proxy::body::Account,
     queue::Queue,
 };
@@ -23,6 +24,8 @@ pub struct Function {
     pub queue: Arc<Queue>,
     /// What is kept of their bodies.
     pub held: Account,
+    /// How many of all requests are its own.
+    pub places: Taken,
     /// What became of its requests.
     pub metrics: FunctionMetrics,
 }
@@ -40,6 +43,7 @@ impl Function {
             counts: Arc::new(Counts::new(crossings)),
             queue: Arc::default(),
             held: Account::default(),
+            places: Taken::default(),
             metrics: FunctionMetrics::default(),
         }
     }

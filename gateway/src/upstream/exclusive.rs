@@ -15,6 +15,8 @@ use crate::proxy::body::AttemptBody;
 
 /// Largest head of a pod's answer, in bytes.
 const HEAD_BYTES: usize = 256 * 1024;
+/// Most headers of a pod's answer: pods let guests have 200, and add their own.
+const HEADERS: usize = 256;
 
 /// An HTTP/1.1 connection for one request at a time. Dropped, it is closed.
 #[derive(Debug)]
@@ -35,6 +37,7 @@ impl Exclusive {
     ) -> Result<Self, ConnectError> {
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(HEAD_BYTES)
+            .max_headers(HEADERS)
             .handshake(TokioIo::new(stream))
             .await
             .map_err(ConnectError::Handshake)?;

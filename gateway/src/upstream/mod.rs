@@ -3,7 +3,7 @@
 //! Requests go over HTTP/1.1, each alone on its connection: one that is not read does not hold up
 //! another, all of the pod's threads have work, and a client that is gone ends its guest by
 //! closing. What needs trailers in both directions (gRPC) goes over HTTP/2 with prior knowledge,
-//! which alone carries them without announcement.
+//! which alone carries them without announcement; together with others if its body is here already.
 
 use std::{
     net::SocketAddr,
@@ -43,7 +43,7 @@ pub enum Protocol {
     Http2,
 }
 
-/// What a request over HTTP/1.1 sends.
+/// What a request sends.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Sending {
     /// A head, and a short body that is here already.
@@ -67,7 +67,7 @@ pub struct Upstream {
 pub enum Connection {
     /// For this request alone.
     Exclusive(Exclusive),
-    /// Together with others.
+    /// Over HTTP/2, together with others or alone.
     Shared(Shared),
 }
 
@@ -119,7 +119,7 @@ impl Upstream {
     ) -> Result<Connection, ConnectError> {
         let found = match protocol {
             Protocol::Http1 => self.idle(sending).take().map(Connection::Exclusive),
-            Protocol::Http2 => Shared::open(self).map(Connection::Shared),
+            Protocol::Http2 => Shared::open(self, sending).map(Connection::Shared),
         };
         if let Some(connection) = found {
             return Ok(connection);
@@ -131,7 +131,9 @@ impl Upstream {
                 .map(Connection::Exclusive),
             Protocol::Http2 => {
                 let stream = self.connect(Sending::Streaming, timeout).await?;
-                Shared::begin(self, stream).await.map(Connection::Shared)
+                Shared::begin(self, sending, stream)
+                    .await
+                    .map(Connection::Shared)
             }
         }
     }

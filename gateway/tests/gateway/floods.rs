@@ -112,6 +112,32 @@ async fn a_head_over_http2_is_bounded_as_well() {
 }
 
 #[tokio::test]
+async fn one_functions_requests_leave_places_to_anothers() {
+    let rules = Rules {
+        max_requests: 4,
+        ..lenient()
+    };
+    let running = Running::start_by(rules, None).await;
+    running.functions(&[("f", &json!({})), ("g", &json!({}))]);
+    let (address, flood) = (running.public, running.named("f"));
+    for number in 1..=2 {
+        tokio::spawn(async move { get(address, "/").await });
+        until("it waits", || flood.counts.queued() == number).await;
+    }
+    let third = get(address, "/").await;
+    assert_eq!(client::reason(&third), "NoCapacity");
+    assert_eq!(third.headers()["retry-after"], "1");
+    let told = String::from_utf8_lossy(third.body());
+    assert!(told.contains("as it leaves to others"), "{told}");
+    let other = http::Request::get("/").header("host", "g.n.localhost");
+    let asked = other.body(full("")).unwrap();
+    let other = tokio::spawn(send(address, asked));
+    until("it waits", || running.named("g").counts.queued() == 1).await;
+    running.pods(&[(pod::echo().await, Ready)]);
+    assert_eq!(other.await.unwrap().unwrap().status(), 200);
+}
+
+#[tokio::test]
 async fn requests_beyond_the_bound_are_refused_and_the_others_finished() {
     let (release, released) = tokio::sync::watch::channel(false);
     let pod = pod::start(move |_| {

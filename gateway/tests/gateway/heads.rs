@@ -59,8 +59,22 @@ async fn upgrades_are_refused() {
 }
 
 #[tokio::test]
+async fn whoever_has_not_heard_of_functions_does_not_say_that_there_is_none() {
+    let running = Running::start().await;
+    let response = get(running.public, "/").await;
+    assert_eq!(
+        (response.status().as_u16(), reason(&response)),
+        (503, "NoCapacity")
+    );
+    assert_eq!(response.headers()["retry-after"], "1");
+    running.functions(&[]);
+    assert_eq!(get(running.public, "/").await.status(), 404);
+}
+
+#[tokio::test]
 async fn head_has_no_body_also_when_the_gateway_answers() {
     let running = Running::start().await;
+    running.functions(&[]);
     for version in [Version::HTTP_11, Version::HTTP_2] {
         let response = if version == Version::HTTP_2 {
             let asked = Request::head(format!("http://{HOST}/"));
@@ -160,6 +174,29 @@ async fn an_early_answer_reaches_a_client_that_still_sends() {
         stream.read_exact(&mut line).await.unwrap();
         assert_eq!(line, expected.as_bytes());
     }
+}
+
+#[tokio::test]
+async fn it_reaches_one_that_was_told_to_send_as_well() {
+    let pod = pod::start(|request: PodRequest| async move {
+        let mut body = request.into_body();
+        body.frame().await.unwrap().unwrap();
+        (StatusCode::PAYLOAD_TOO_LARGE, "no")
+    })
+    .await;
+    let running = Running::serving(&json!({}), &[(pod, Ready)]).await;
+    let mut stream = TcpStream::connect(running.public).await.unwrap();
+    let lines = "content-length: 4000000\r\nexpect: 100-continue\r\n";
+    let asked = head("POST / HTTP/1.1", lines);
+    stream.write_all(asked.as_bytes()).await.unwrap();
+    let mut told = [0; 25];
+    stream.read_exact(&mut told).await.unwrap();
+    assert_eq!(&told, b"HTTP/1.1 100 Continue\r\n\r\n");
+    // As one does that reads only then.
+    stream.write_all(&vec![0; 3_999_999]).await.unwrap();
+    let mut line = [0; 12];
+    stream.read_exact(&mut line).await.unwrap();
+    assert_eq!(&line, b"HTTP/1.1 413");
 }
 
 #[tokio::test]

@@ -21,6 +21,7 @@ mod reaching;
 mod retrying;
 mod rolling;
 mod setup;
+mod shared;
 mod slow;
 mod strict;
 mod tls;

@@ -11,7 +11,8 @@ use http::Method;
 use http_body::Frame;
 use http_body_util::StreamBody;
 use serde_json::json;
-use wasmfn_gateway::endpoints::Phase::{Leaving, Ready};
+use tokio::net::TcpListener;
+use wasmfn_gateway::endpoints::Phase::{Leaving, Ready, Starting};
 
 use crate::{
     client::{full, get, reason, request, send, whole},
@@ -95,7 +96,7 @@ async fn a_request_that_ends_pods_ends_no_more_than_two() {
     let hits = Arc::new(AtomicU32::new(0));
     let mut pods = Vec::new();
     for _ in 0..4 {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         pods.push((listener.local_addr().unwrap(), Ready));
         let hits = hits.clone();
         tokio::spawn(async move {
@@ -125,6 +126,31 @@ async fn a_function_that_cannot_be_loaded_is_answered_at_once() {
 }
 
 #[tokio::test]
+async fn it_is_once_all_its_pods_have_said_so() {
+    let (one, two) = (pod::refusing("Failed").await, pod::refusing("Failed").await);
+    let running = Running::serving(&json!({}), &[(one, Ready), (two, Leaving)]).await;
+    for _ in 0..5 {
+        assert_eq!(reason(&get(running.public, "/").await), "LoadFailed");
+    }
+}
+
+#[tokio::test]
+async fn it_waits_while_a_pod_cannot_be_asked() {
+    let failing = pod::refusing("Failed").await;
+    for phase in [Ready, Starting] {
+        let absent = pod::absent().await;
+        let running = Running::serving(&json!({}), &[(failing, Ready), (absent, phase)]).await;
+        let started = async {
+            until("it waits", || running.counts() == (0, 1)).await;
+            let listener = TcpListener::bind(absent).await.unwrap();
+            pod::serve(listener, |_| async { "up" });
+        };
+        let (response, ()) = futures::join!(get(running.public, "/"), started);
+        assert_eq!(response.body(), "up", "{phase:?}");
+    }
+}
+
+#[tokio::test]
 async fn what_the_pod_says_passes() {
     let pod = pod::start(|_| async {
         axum::response::Response::builder()
@@ -135,17 +161,21 @@ async fn what_the_pod_says_passes() {
     })
     .await;
     let running = Running::serving(&json!({}), &[(pod, Ready)]).await;
-    let response = get(running.public, "/").await;
+    let asked = request("/").header("x-request-id", "mine-8");
+    let response = send(running.public, asked.body(full("")).unwrap()).await;
+    let response = whole(response.unwrap()).await;
     assert_eq!(
         (response.status().as_u16(), reason(&response)),
         (500, "Trapped")
     );
+    // It is wasmfn's answer, which the pod gives in the guest's place.
+    assert_eq!(response.headers()["x-request-id"], "mine-8");
 }
 
 #[tokio::test]
 async fn idle_connections_are_used_again() {
     let peers = Arc::new(std::sync::Mutex::new(std::collections::HashSet::new()));
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let seen = peers.clone();
     let router = axum::Router::new()

@@ -2,7 +2,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::extract::Request as PodRequest;
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::ClientConfig;
@@ -14,6 +14,7 @@ use wasmfn_gateway::{
     endpoints::Phase::Ready,
     listener::{Rules, tls::Certificate},
     metrics::Fault,
+    probe::{self, Probe},
     routes::Entrance,
 };
 
@@ -106,6 +107,29 @@ async fn the_protocol_is_agreed_on_in_the_handshake() {
     }
     let strange = certified.client(&["ftp"]);
     assert!(connect(secured.running.public, strange).await.is_err());
+}
+
+#[tokio::test]
+async fn the_charts_test_asks_behind_tls() {
+    let secured = Secured::start(&Certified::new(), lenient()).await;
+    let probe = |scheme: &str, host: &str| Probe {
+        url: format!("{scheme}://{}/", secured.running.public)
+            .parse()
+            .unwrap(),
+        host: Some(host.to_owned()),
+        expect_status: StatusCode::NOT_FOUND,
+    };
+    probe::run(&probe("https", "nobody.nowhere.test"))
+        .await
+        .unwrap();
+    let error = probe::run(&probe("ftp", "nobody.nowhere.test")).await;
+    let error = error.unwrap_err().to_string();
+    assert!(
+        error.starts_with("`--url` must be an http or https"),
+        "{error}"
+    );
+    let error = probe::run(&probe("https", "no host")).await;
+    assert_eq!(error.unwrap_err().to_string(), "`--host` must be a host");
 }
 
 #[tokio::test]

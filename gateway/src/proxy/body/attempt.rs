@@ -28,7 +28,6 @@ struct Held {
     attempt: u32,
     /// Nothing passes before the pod has begun.
     withheld: bool,
-    next: usize,
     hint: SizeHint,
 }
 
@@ -70,7 +69,6 @@ impl AttemptBody {
                 inner,
                 attempt,
                 withheld,
-                next: 0,
                 hint,
             }),
             done: Progress(Some(Arc::default())),
@@ -100,8 +98,8 @@ impl Body for AttemptBody {
             ready!(inner.poll_open(held.attempt, context));
             held.withheld = false;
         }
-        let frame = inner.poll_frame(held.attempt, &mut held.next, context);
-        let done = inner.is_done(held.next);
+        let frame = inner.poll_frame(held.attempt, context);
+        let done = inner.is_done(held.attempt);
         drop(inner);
         if done {
             self.done.set_done();
@@ -110,9 +108,10 @@ impl Body for AttemptBody {
     }
 
     fn is_end_stream(&self) -> bool {
+        // One that another attempt has followed may have got all of it before.
         self.held
             .as_ref()
-            .is_none_or(|held| lock(&held.inner).is_done(held.next))
+            .is_none_or(|held| self.done.is_done() || lock(&held.inner).is_done(held.attempt))
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -1,11 +1,12 @@
 use std::{
+    collections::VecDeque,
     future::poll_fn,
     sync::{Arc, Mutex, MutexGuard},
     task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
@@ -70,7 +71,10 @@ impl Keeping<'_> {
 #[derive(Debug)]
 pub(super) struct Inner {
     upload: Upload,
-    kept: Vec<Piece>,
+    /// All that was read, if `whole`; else what the attempt has yet to get of it.
+    kept: VecDeque<Piece>,
+    /// How many of those the attempt has got.
+    passed: usize,
     kept_bytes: usize,
     share: Share,
     /// Bytes to keep before a pod has begun; beyond them nothing is read until then.
@@ -87,7 +91,7 @@ pub(super) struct Inner {
     /// Number of the attempt that may read.
     attempt: u32,
     waker: Option<Waker>,
-    /// The client sends nothing before it is told to.
+    /// The client sends nothing before it is told to, and was not told yet.
     expects: bool,
 }
 
@@ -128,7 +132,8 @@ impl HeldBody {
         Self(Arc::new(Mutex::new(Inner {
             ended: body.is_end_stream(),
             upload: Upload::new(body, keeping.pace),
-            kept: Vec::new(),
+            kept: VecDeque::new(),
+            passed: 0,
             kept_bytes: 0,
             // A short one of known length is kept to its end.
             limit: if share.bytes() == expected {
@@ -159,6 +164,9 @@ impl HeldBody {
     #[must_use]
     pub fn attempt(&self, protocol: Protocol) -> AttemptBody {
         let mut inner = lock(&self.0);
+        if inner.is_in_hand() {
+            inner.join();
+        }
         inner.open = false;
         let withheld = protocol == Protocol::Http1 && !inner.is_in_hand();
         let hint = inner.hint;
@@ -201,6 +209,7 @@ impl HeldBody {
     pub fn settle(&self) {
         let mut inner = lock(&self.0);
         inner.repeatable = false;
+        inner.forget_passed();
         inner.share.give_back();
         inner.let_through();
     }
@@ -229,6 +238,7 @@ fn open(inner: &Mutex<Inner>) {
 impl Inner {
     fn supersede(&mut self) -> u32 {
         self.attempt += 1;
+        self.passed = 0;
         self.upload.ask_no_more();
         self.wake();
         self.attempt
@@ -266,7 +276,7 @@ impl Inner {
                 Some(Ok(frame)) => {
                     self.ended = self.upload.is_at_end();
                     if let Some(piece) = piece(frame) {
-                        self.keep(&piece, &mut 0);
+                        self.keep(piece);
                     }
                 }
             }
@@ -283,19 +293,17 @@ impl Inner {
         Poll::Pending
     }
 
-    /// The frame at `next` for `attempt`.
+    /// The next frame for `attempt`.
     pub(super) fn poll_frame(
         &mut self,
         attempt: u32,
-        next: &mut usize,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         if self.attempt != attempt {
             return Poll::Ready(Some(Err(GivenUp.into())));
         }
-        if let Some(piece) = self.kept.get(*next) {
-            *next += 1;
-            return Poll::Ready(Some(Ok(piece.clone().frame())));
+        if let Some(piece) = self.next_kept() {
+            return Poll::Ready(Some(Ok(piece.frame())));
         }
         if self.ended {
             return Poll::Ready(None);
@@ -304,6 +312,8 @@ impl Inner {
             self.waker = Some(context.waker().clone());
             return Poll::Pending;
         }
+        // The server tells the client at the first look.
+        self.expects = false;
         match self.upload.poll_asked(context) {
             Poll::Pending => {
                 self.waker = Some(context.waker().clone());
@@ -320,37 +330,73 @@ impl Inner {
                     context.waker().wake_by_ref();
                     return Poll::Pending;
                 };
-                self.keep(&piece, next);
+                self.keep(piece.clone());
+                self.passed = self.kept.len();
                 Poll::Ready(Some(Ok(piece.frame())))
             }
         }
     }
 
-    fn keep(&mut self, piece: &Piece, next: &mut usize) {
+    /// Makes one piece of the data: over HTTP/2 each is a frame, and h2 bears few small ones that nobody
+    /// reads before it ends the connection, which others share.
+    fn join(&mut self) {
+        let is_data = |piece: &&Piece| matches!(piece, Piece::Data(_));
+        if self.kept.iter().filter(is_data).count() < 2 {
+            return;
+        }
+        let mut joined = BytesMut::with_capacity(self.kept_bytes);
+        self.kept.retain(|piece| match piece {
+            Piece::Data(data) => {
+                joined.extend_from_slice(data);
+                false
+            }
+            Piece::Trailers(_) => true,
+        });
+        self.kept.push_front(Piece::Data(joined.freeze()));
+    }
+
+    fn next_kept(&mut self) -> Option<Piece> {
+        if !self.whole {
+            return self.kept.pop_front();
+        }
+        let piece = self.kept.get(self.passed)?.clone();
+        self.passed += 1;
+        Some(piece)
+    }
+
+    fn keep(&mut self, piece: Piece) {
         if !self.whole {
             return;
         }
-        if let Piece::Data(data) = piece {
+        if let Piece::Data(data) = &piece {
             self.kept_bytes += data.len();
         }
+        self.kept.push_back(piece);
         // One frame may pass the share: it was read before its size was known.
         if self.open && self.kept_bytes > self.share.bytes() {
-            self.whole = false;
-            self.kept = Vec::new();
-            *next = 0;
-        } else {
-            self.kept.push(piece.clone());
-            *next = self.kept.len();
+            self.passed = self.kept.len();
+            self.forget_passed();
         }
     }
 
-    pub(super) fn is_done(&self, next: usize) -> bool {
-        self.ended && next >= self.kept.len()
+    /// Lets go of what the attempt has got, and of the rest as it gets it.
+    fn forget_passed(&mut self) {
+        self.whole = false;
+        self.kept.drain(..self.passed);
+        self.kept.shrink_to_fit();
+        self.passed = 0;
+    }
+
+    /// Whether `attempt` has got all of it.
+    pub(super) fn is_done(&self, attempt: u32) -> bool {
+        self.attempt == attempt && self.ended && self.passed >= self.kept.len()
     }
 }
 
+/// What a pod has to get of it. Of empty frames h2 bears few as well.
 fn piece(frame: Frame<Bytes>) -> Option<Piece> {
     match frame.into_data() {
+        Ok(data) if data.is_empty() => None,
         Ok(data) => Some(Piece::Data(data)),
         Err(frame) => frame.into_trailers().ok().map(Piece::Trailers),
     }

@@ -187,6 +187,47 @@ async fn a_client_that_is_gone_ends_the_attempt() {
 }
 
 #[tokio::test]
+async fn what_no_other_pod_will_get_is_let_go() {
+    let (mut sender, body) = fed();
+    let held = hold(body, &Budget::new(BUDGET), Http2);
+    let pieces: Vec<Arc<[u8]>> = vec![Arc::new([1; 10]), Arc::new([2; 10]), Arc::new([3; 10])];
+    let feed = |piece: &Arc<[u8]>| Ok(Frame::data(Bytes::from_owner(piece.clone())));
+    let mut attempt = held.attempt(Http2);
+    sender.send(feed(&pieces[0])).await.unwrap();
+    sender.send(feed(&pieces[1])).await.unwrap();
+    held.gather().await;
+    assert!(attempt.frame().await.unwrap().is_ok());
+    held.settle();
+    let held_of = |number: usize| Arc::strong_count(&pieces[number]) > 1;
+    assert_eq!((held_of(0), held_of(1)), (false, true));
+    sender.send(feed(&pieces[2])).await.unwrap();
+    drop(sender);
+    assert_eq!(available(&mut attempt).await, (20, true));
+    assert!(attempt.progress().is_done());
+    assert!(!held_of(1) && !held_of(2));
+}
+
+#[tokio::test]
+async fn what_came_in_many_pieces_goes_out_in_one() {
+    let (mut sender, body) = fed();
+    let held = hold(body, &Budget::new(BUDGET), Http2);
+    for bytes in [1, 0, 2, 3] {
+        feed(&mut sender, bytes).await;
+    }
+    let end = Frame::trailers(http::HeaderMap::new());
+    sender.send(Ok(end)).await.unwrap();
+    drop(sender);
+    held.gather().await;
+    for _ in 0..2 {
+        let mut attempt = held.attempt(Http2);
+        let data = attempt.frame().await.unwrap().unwrap().into_data();
+        assert_eq!(data.unwrap().len(), 6);
+        assert!(attempt.frame().await.unwrap().unwrap().is_trailers());
+        assert!(attempt.frame().await.is_none());
+    }
+}
+
+#[tokio::test]
 async fn trailers_are_kept_as_well() {
     let (mut sender, body) = fed();
     let held = hold(body, &Budget::new(BUDGET), Http2);
