@@ -104,6 +104,8 @@ reasons! {
     SomePodsFailed,
     /// `suspend` is set.
     Suspended,
+    /// `replicas` is 0.
+    NoReplicas,
     /// The spec cannot be read or makes no sense together with the cluster's settings.
     InvalidSpec,
     /// An object with a name that wasmfn needs was made by somebody else.

@@ -53,6 +53,9 @@ pub const MASTER_KEY_FIELD: &str = "key";
 /// Lease by which the operators choose their leader.
 pub const LEADER_LEASE: &str = "wasmfn-operator";
 
+/// Environment variable of runtime pods that holds certificates of authorities to believe, in PEM.
+pub const CA_CERTIFICATES_VARIABLE: &str = "WASMFN_CA_CERTIFICATES";
+
 /// Request header, set by the gateway, that names the function.
 pub const FUNCTION_HEADER: &str = "wasmfn-function";
 /// Request header, set by the gateway, that proves who it is to a runtime pod.

@@ -43,7 +43,7 @@ impl Purpose {
 pub struct KeyLengthError(usize);
 
 /// The key that all others are derived from.
-#[derive(Clone)]
+#[derive(Clone, Eq, PartialEq)]
 pub struct MasterKey([u8; KEY_BYTES]);
 
 impl std::fmt::Debug for MasterKey {
@@ -62,6 +62,12 @@ impl MasterKey {
             .try_into()
             .map(Self)
             .map_err(|_| KeyLengthError(bytes.len()))
+    }
+
+    /// The raw bytes, as the Secret holds them.
+    #[must_use]
+    pub const fn bytes(&self) -> &[u8] {
+        &self.0
     }
 
     /// Token or key for `purpose` in `namespace`: lower-case hexadecimal digits of

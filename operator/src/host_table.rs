@@ -5,6 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
+use crate::caches::Guarded;
 use wasmfn_crds::{
     WasmFunction,
     hosts::{FunctionKey, HostRules, HostTable},
@@ -67,15 +68,13 @@ impl HostTables {
         before.is_some_and(|before| before.has_hosts)
     }
 
-    /// These functions are there, and no others.
+    /// A listing is complete: these functions are there, and no others. A table that was made while they
+    /// were being listed was made from those before.
     pub fn retain(&self, there: &[FunctionKey]) {
         let there: HashSet<&FunctionKey> = there.iter().collect();
         let mut state = self.lock();
-        let before = state.seen.len();
         state.seen.retain(|key, _| there.contains(key));
-        if state.seen.len() != before {
-            state.table = None;
-        }
+        state.table = None;
     }
 
     /// All functions that claim hosts.
@@ -86,16 +85,17 @@ impl HostTables {
         claims.map(|(key, _)| key.clone()).collect()
     }
 
-    /// The table, made from `functions` if there is none.
-    pub fn table<'a, I>(&self, functions: impl FnOnce() -> I) -> Arc<HostTable>
-    where
-        I: IntoIterator<Item = &'a WasmFunction>,
-    {
+    /// The table, made from `functions` if there is none: they are looked at under the lock, so that none
+    /// that is seen later is missed.
+    pub fn table(&self, functions: impl FnOnce() -> Vec<Arc<Guarded>>) -> Arc<HostTable> {
         let mut state = self.lock();
-        let rules = &self.rules;
-        let table = state
-            .table
-            .get_or_insert_with(|| Arc::new(HostTable::build(rules, functions())));
+        let table = state.table.get_or_insert_with(|| {
+            let functions = functions();
+            let parsed = functions
+                .iter()
+                .filter_map(|function| function.0.as_ref().ok());
+            Arc::new(HostTable::build(&self.rules, parsed))
+        });
         Arc::clone(table)
     }
 
@@ -109,6 +109,13 @@ impl HostTables {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use kube::core::DeserializeGuard;
+
+    fn stored(functions: &[&WasmFunction]) -> Vec<Arc<Guarded>> {
+        let guarded =
+            |function: &&WasmFunction| Arc::new(DeserializeGuard(Ok((*function).clone())));
+        functions.iter().map(guarded).collect()
+    }
 
     fn function(name: &str, generation: i64, hosts: &[&str]) -> WasmFunction {
         serde_json::from_value(serde_json::json!({
@@ -127,11 +134,20 @@ mod tests {
         let claiming = function("claiming", 1, &["a.example.com"]);
         assert!(!tables.seen(&plain), "it claims nothing");
         assert!(tables.seen(&claiming));
-        let first = tables.table(|| [&plain, &claiming]);
+        let first = tables.table(|| stored(&[&plain, &claiming]));
         assert!(!tables.seen(&claiming), "a new status is no new claim");
-        assert!(Arc::ptr_eq(&first, &tables.table(|| [&plain, &claiming])));
+        assert!(Arc::ptr_eq(
+            &first,
+            &tables.table(|| stored(&[&plain, &claiming]))
+        ));
+        tables.retain(&[FunctionKey::of(&plain), FunctionKey::of(&claiming)]);
+        let listed = tables.table(|| stored(&[&plain, &claiming]));
+        assert!(
+            !Arc::ptr_eq(&first, &listed),
+            "it was made of what came before"
+        );
         assert!(tables.seen(&function("claiming", 2, &[])), "it let go");
-        assert!(!Arc::ptr_eq(&first, &tables.table(|| [&plain])));
+        assert!(!Arc::ptr_eq(&first, &tables.table(|| stored(&[&plain]))));
         assert!(tables.claimants().is_empty());
         assert!(!tables.gone(&FunctionKey::of(&plain)));
     }

@@ -21,6 +21,7 @@ pub mod leader;
 pub mod master_key;
 pub mod metrics;
 pub mod news;
+mod readiness;
 pub mod reconcile;
 pub mod remove;
 pub mod resources;

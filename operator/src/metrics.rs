@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use kube::runtime::reflector::Store;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{
@@ -16,7 +17,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::scale::ScaleMetrics;
+use crate::{caches::Guarded, readiness::ReadyFunctions, scale::ScaleMetrics};
 
 /// Names an outcome, error or cause by one word of a fixed set.
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
@@ -114,6 +115,15 @@ impl Metrics {
     /// This operator leads.
     pub fn leads(&self) {
         self.leader.set(1);
+    }
+
+    /// Counts the functions of this cache whenever somebody asks.
+    pub fn counts(&self, functions: Store<Guarded>) {
+        let leader = self.leader.clone();
+        self.registry
+            .lock()
+            .expect("no code that holds this lock panics")
+            .register_collector(Box::new(ReadyFunctions { functions, leader }));
     }
 
     /// How many pods are followed.

@@ -8,7 +8,7 @@ use wasmfn_crds::{
     ConditionType, Reason, WasmFunction,
     condition::find,
     hosts::FunctionKey,
-    names::{FUNCTION_LABEL, RUNTIME_COMPONENT, is_served_by},
+    names::{FUNCTION_LABEL, RUNTIME_COMPONENT, RUNTIME_LABEL, SHARED_RUNTIME, is_served_by},
 };
 
 use crate::{
@@ -69,16 +69,12 @@ impl News {
     /// and anyone who brings the shared deployment up to date.
     fn heirs(&self, gone: &FunctionKey) -> Vec<FunctionKey> {
         let siblings = self.context.caches.functions_of(&gone.namespace);
-        let parsed: Vec<&WasmFunction> = siblings
-            .iter()
-            .filter_map(|sibling| sibling.0.as_ref().ok())
-            .collect();
-        let waiting = parsed.iter().filter(|sibling| waits_for_room(sibling));
-        parsed
-            .first()
-            .into_iter()
+        let shared = reconciled(&siblings).find(|sibling| is_served_by(sibling, SHARED_RUNTIME));
+        let any = shared.or_else(|| reconciled(&siblings).next());
+        let waiting = reconciled(&siblings).filter(|sibling| waits_for_room(sibling));
+        any.into_iter()
             .chain(waiting)
-            .map(|sibling| FunctionKey::of(sibling))
+            .map(FunctionKey::of)
             .collect()
     }
 
@@ -123,11 +119,16 @@ impl News {
     /// Has someone looked at again who brings an object that has changed back into its shape.
     fn object_changed(&self, object: &impl ResourceExt) {
         let namespace = object.namespace().unwrap_or_default();
-        if let Some(name) = object.labels().get(FUNCTION_LABEL) {
+        let labels = object.labels();
+        if let Some(name) = labels.get(FUNCTION_LABEL) {
             let name = name.clone();
             self.context.functions.wake(FunctionKey { namespace, name });
-        } else if let Some(any) = self.context.caches.functions_of(&namespace).first() {
-            self.context.functions.wake(caches::key(any.as_ref()));
+        } else if let Some(runtime) = labels.get(RUNTIME_LABEL) {
+            self.runtime_changed(&namespace, runtime);
+        } else {
+            let siblings = self.context.caches.functions_of(&namespace);
+            let any = reconciled(&siblings).next().map(FunctionKey::of);
+            self.context.functions.wake_all(any);
         }
         self.context.removal.notify_one();
     }
@@ -155,6 +156,14 @@ impl News {
             .lock()
             .expect("no code that holds this lock panics")
     }
+}
+
+/// Those whose reconcile does something: they can be read, and are there to stay.
+fn reconciled(functions: &[Arc<Guarded>]) -> impl Iterator<Item = &WasmFunction> {
+    let parsed = functions
+        .iter()
+        .filter_map(|function| function.0.as_ref().ok());
+    parsed.filter(|function| function.metadata.deletion_timestamp.is_none())
 }
 
 fn waits_for_room(function: &WasmFunction) -> bool {
@@ -218,3 +227,7 @@ impl Listener for News {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "news_tests.rs"]
+mod tests;

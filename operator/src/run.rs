@@ -61,6 +61,9 @@ pub enum RunError {
     /// Another operator leads.
     #[error("this operator leads no more")]
     Leader(#[from] LeaderError),
+    /// The master key was replaced: what was derived from the old one is worth nothing.
+    #[error("the master key is another one now; starting anew")]
+    KeyReplaced,
     /// A part ended by itself.
     #[error("the watches have ended")]
     Ended,
@@ -86,6 +89,7 @@ pub async fn run(args: Args) -> Result<(), RunError> {
 
     let (caches, writers) = caches::caches();
     let caches = Arc::new(caches);
+    metrics.counts(caches.functions.clone());
     let functions = Arc::new(Wakes::default());
     let namespaces = Arc::new(Wakes::default());
     let knowledge = Arc::new(Knowledge::new(
@@ -113,15 +117,17 @@ pub async fn run(args: Args) -> Result<(), RunError> {
     });
     let news = Arc::new(News::new(Arc::clone(&context), followers));
     let watches = tokio::spawn(writers.run(client.clone(), news));
+    let replaced = master_key::replaced(client.clone(), &args.namespace, &context.master_key);
     let mut candidate = Candidate::new(client, &args.namespace, &args.pod_name);
     let outcome = tokio::select! {
         outcome = lead(&context, &health, &mut candidate) => outcome,
         _ = watches => Err(RunError::Ended),
         served = probes => served.map_or(Err(RunError::Ended), |served| served.map_err(RunError::from)),
         told = told_to_go() => told,
+        () = replaced => Err(RunError::KeyReplaced),
     };
-    if outcome.is_ok() {
-        tracing::info!("told to go");
+    if matches!(outcome, Ok(()) | Err(RunError::KeyReplaced)) {
+        tracing::info!("going");
         candidate.release().await;
     }
     outcome

@@ -118,8 +118,12 @@ fn highest<const N: usize>(claims: [Claim; N]) -> Claim {
 }
 
 fn handed_over(inputs: &Inputs) -> u32 {
-    let any = inputs.functions.iter().any(|function| function.hands_over);
-    if any { inputs.current } else { 0 }
+    let moves = |function: &Function| function.hands_over && !function.suspended;
+    if inputs.functions.iter().any(moves) {
+        inputs.current
+    } else {
+        0
+    }
 }
 
 /// One pod sees to all that have yet to load.

@@ -9,7 +9,7 @@ use k8s_openapi::{
 };
 use kube::{Api, Client, api::PostParams};
 use thiserror::Error;
-use tokio::time::{sleep, timeout};
+use tokio::time::{self, sleep, timeout};
 use wasmfn_crds::names::{FIELD_MANAGER, LEADER_LEASE, MANAGED_BY, MANAGED_BY_LABEL};
 
 mod decide;
@@ -85,21 +85,24 @@ impl Candidate {
 
     /// Renews the Lease for as long as that works.
     pub async fn hold(&mut self) -> LeaderError {
-        let mut renewed = Instant::now();
+        let mut renewed = time::Instant::now();
         let mut pause = RENEW_EVERY;
         loop {
-            sleep(pause).await;
-            let begun = Instant::now();
-            match self.try_once().await {
+            let trying = async {
+                sleep(pause).await;
+                (time::Instant::now(), self.try_once().await)
+            };
+            let left = GIVE_UP_AFTER.saturating_sub(renewed.elapsed());
+            let Ok((begun, tried)) = timeout(left, trying).await else {
+                return LeaderError::NotRenewed;
+            };
+            match tried {
                 Ok(true) => (renewed, pause) = (begun, RENEW_EVERY),
                 Ok(false) => return LeaderError::Taken(self.holder()),
                 Err(error) => {
                     tracing::warn!(error = chain(&error), "cannot renew the Lease");
                     pause = RETRY_EVERY;
                 }
-            }
-            if renewed.elapsed() >= GIVE_UP_AFTER {
-                return LeaderError::NotRenewed;
             }
         }
     }

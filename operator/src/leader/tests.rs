@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::fixtures::{ApiServer, refusal};
+use crate::fixtures::{ApiServer, HANGS, refusal};
 
 #[test]
 fn a_lease_is_taken_only_when_it_is_nobodys() {
@@ -72,6 +72,16 @@ async fn losing_the_lease_ends_the_holding() {
     let mut candidate = Candidate::new(server.client(), "wasmfn", "me");
     let error = candidate.hold().await;
     assert!(matches!(error, LeaderError::Taken(holder) if holder == "other"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_that_cannot_renew_stops_before_another_one_may_begin() {
+    let server = ApiServer::new(|_| (HANGS, json!({})));
+    let mut candidate = Candidate::new(server.client(), "wasmfn", "me");
+    let begun = time::Instant::now();
+    let error = candidate.hold().await;
+    assert!(matches!(error, LeaderError::NotRenewed));
+    assert_eq!(begun.elapsed(), GIVE_UP_AFTER);
 }
 
 #[tokio::test]

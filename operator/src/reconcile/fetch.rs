@@ -80,10 +80,7 @@ impl Fetched {
 }
 
 fn host_table(context: &Context) -> Arc<HostTable> {
-    let all = context.caches.functions.state();
-    context
-        .hosts
-        .table(|| all.iter().filter_map(|function| function.0.as_ref().ok()))
+    context.hosts.table(|| context.caches.functions.state())
 }
 
 fn runtime_state(

@@ -77,7 +77,14 @@ impl RuntimeState {
     /// What keeps all its pods from answering.
     #[must_use]
     pub fn trouble(&self) -> Option<&Problem> {
-        let of_pods = self.pods.iter().find_map(|pod| pod.trouble.as_ref());
+        let mut staying = self.pods.iter().filter(|pod| !pod.leaving);
+        if staying
+            .clone()
+            .any(|pod| pod.heard && pod.trouble.is_none())
+        {
+            return None;
+        }
+        let of_pods = staying.find_map(|pod| pod.trouble.as_ref());
         of_pods.or(self.failure.as_ref())
     }
 

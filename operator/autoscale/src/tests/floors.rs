@@ -111,6 +111,17 @@ fn keep_warm_is_the_least_of_a_namespace() {
 }
 
 #[test]
+fn one_that_is_suspended_hands_nothing_over() {
+    let moving = Function {
+        hands_over: true,
+        suspended: true,
+        ..function()
+    };
+    let decision = Scene::new(3, vec![function(), moving]).decide();
+    assert_eq!((decision.replicas, decision.cause), (0, Cause::Idle));
+}
+
+#[test]
 fn many_that_load_need_one_pod() {
     let loading = Function {
         loading: true,

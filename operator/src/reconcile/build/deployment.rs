@@ -15,8 +15,8 @@ use k8s_openapi::{
     },
 };
 use wasmfn_crds::names::{
-    REFERENCES_ANNOTATION, RUNTIME_ACCOUNT, RUNTIME_ADMIN_PORT, RUNTIME_DATA_PORT,
-    RUNTIME_MODULE_PORT,
+    CA_CERTIFICATES_VARIABLE, REFERENCES_ANNOTATION, RUNTIME_ACCOUNT, RUNTIME_ADMIN_PORT,
+    RUNTIME_DATA_PORT, RUNTIME_MODULE_PORT,
 };
 
 use super::{
@@ -188,7 +188,7 @@ fn environment(plan: &RuntimePlan, gateway_host: &str) -> Vec<EnvVar> {
             ..EnvVarSource::default()
         }),
     };
-    vec![
+    let mut variables = vec![
         field("WASMFN_NAMESPACE", "metadata.namespace"),
         field("WASMFN_POD_NAME", "metadata.name"),
         value("WASMFN_RUNTIME", plan.name.clone()),
@@ -209,5 +209,10 @@ fn environment(plan: &RuntimePlan, gateway_host: &str) -> Vec<EnvVar> {
         value("WASMFN_WASI_03", plan.settings.wasi03.to_string()),
         value("WASMFN_GRACE_SECONDS", plan.grace_seconds.to_string()),
         value("RUST_LOG", plan.settings.log_filter.clone()),
-    ]
+    ];
+    if !plan.settings.ca_certificates.is_empty() {
+        let certificates = plan.settings.ca_certificates.clone();
+        variables.push(value(CA_CERTIFICATES_VARIABLE, certificates));
+    }
+    variables
 }

@@ -56,7 +56,11 @@ pub fn companions(house: House<'_>, namespace: &str) -> Vec<Desired> {
         Desired::of::<ServiceAccount>(&account::account(namespace)),
         Desired::of::<RoleBinding>(&binding::binding(namespace)),
         Desired::of::<Secret>(&keys::keys(house.master_key, namespace)),
-        Desired::of::<NetworkPolicy>(&network_policy::network_policy(namespace, house.namespace)),
+        Desired::of::<NetworkPolicy>(&network_policy::network_policy(
+            namespace,
+            house.namespace,
+            &house.config.metrics_from,
+        )),
     ]
 }
 

@@ -247,6 +247,19 @@ fn runtime_pods_let_in_whom_the_contract_names() {
 }
 
 #[test]
+fn who_reads_metrics_is_let_in_there_alone() {
+    let prometheus = json!({ "namespaceSelector": { "matchLabels": { "name": "monitoring" } } });
+    let peers = [serde_json::from_value(prometheus.clone()).unwrap()];
+    let policy = network_policy::network_policy("a", "wasmfn-system", &peers);
+    let ingress = policy.spec.unwrap().ingress.unwrap();
+    let lets_in: Vec<bool> = ingress
+        .iter()
+        .map(|rule| rule.from.as_ref().unwrap().contains(&peers[0]))
+        .collect();
+    assert_eq!(lets_in, [false, true, false]);
+}
+
+#[test]
 fn each_namespace_has_its_own_keys() {
     let data = companion(Kind::Secret)["data"].clone();
     let fields: Vec<&String> = data.as_object().unwrap().keys().collect();

@@ -19,6 +19,10 @@ use crate::{
 /// Without a number, which would have the status written for each gateway that hears of it.
 const BEHIND: &str = "a gateway has not heard of this generation yet";
 
+/// Unlike `suspend`, it is what an autoscaler of somebody else's may have written.
+const NO_REPLICAS: &str =
+    "`replicas` is 0: requests wait for a pod that nobody starts; set it to 1 or more";
+
 /// All seven conditions.
 pub(super) fn findings(
     observed: &Observed<'_>,
@@ -70,6 +74,9 @@ fn ready(observed: &Observed<'_>, progress: &Progress) -> Finding {
     if observed.function.spec.suspend {
         let message = "`suspend` is set: every request is answered 503";
         return finding(kind, Truth::False, Reason::Suspended, message);
+    }
+    if observed.function.spec.replicas == Some(0) {
+        return finding(kind, Truth::False, Reason::NoReplicas, NO_REPLICAS);
     }
     if waits_for_gateways(observed, progress) {
         return finding(kind, Truth::Unknown, Reason::GatewaysBehind, BEHIND);
@@ -179,6 +186,9 @@ fn answers(
         &observed.serving
     };
     let any = place.reports().any(|report| report.serving.is_some());
+    if !any && observed.function.spec.replicas == Some(0) {
+        return finding(kind, Truth::False, Reason::NoReplicas, NO_REPLICAS);
+    }
     let broken =
         place.trouble().is_some() || place.reports().any(|report| failed(report).is_some());
     if !any && broken {

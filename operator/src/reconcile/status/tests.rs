@@ -12,6 +12,7 @@ use crate::{
     },
 };
 
+mod replicas;
 mod reuse;
 mod room;
 mod routing;

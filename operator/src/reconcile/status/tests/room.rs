@@ -42,3 +42,28 @@ fn a_function_that_is_asked_for_tells_that_there_is_no_room_for_more_pods() {
     assert_eq!(degraded(false, over_quota), is("False", Reason::PodsAgree));
     assert_eq!(degraded(true, starting), is("False", Reason::PodsAgree));
 }
+
+#[test]
+fn one_pod_that_is_stuck_says_nothing_of_those_that_work() {
+    let stuck = |leaving| PodState {
+        leaving,
+        trouble: Some(Problem::new(Reason::Unschedulable, "0/2 nodes")),
+        ..PodState::default()
+    };
+    let mut world = World::shared(json!({}), []);
+    let heard = PodState {
+        heard: true,
+        ..PodState::default()
+    };
+    world.target = pods([stuck(false), heard]);
+    assert_eq!(
+        world.condition(ConditionType::Ready),
+        is("Unknown", Reason::Pending)
+    );
+    world.target = pods([stuck(true), PodState::default()]);
+    assert_eq!(
+        world.condition(ConditionType::Ready),
+        is("Unknown", Reason::PodsStarting),
+        "it leaves"
+    );
+}

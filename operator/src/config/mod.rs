@@ -1,12 +1,17 @@
 //! `operator.yaml`: what the admin decided.
 
+mod certificates;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
 
 use k8s_openapi::{
-    api::core::v1::{Affinity, ResourceRequirements, Toleration},
+    api::{
+        core::v1::{Affinity, ResourceRequirements, Toleration},
+        networking::v1::NetworkPolicyPeer,
+    },
     apimachinery::pkg::api::resource::Quantity,
 };
 use serde::Deserialize;
@@ -61,6 +66,8 @@ pub struct Config {
     pub plain_http_registries: Vec<String>,
     /// What the `template` of a dedicated function may set.
     pub dedicated_template: TemplateRules,
+    /// Who may read the metrics of runtime pods.
+    pub metrics_from: Vec<NetworkPolicyPeer>,
     runtime: RuntimeSettings,
     namespaces: BTreeMap<String, RuntimeSettings>,
 }
@@ -79,6 +86,8 @@ struct File {
     plain_http_registries: Vec<String>,
     #[serde(default)]
     dedicated_template: TemplateRules,
+    #[serde(default)]
+    metrics_from: Vec<NetworkPolicyPeer>,
 }
 
 /// How the gateway is reached from outside.
@@ -153,6 +162,9 @@ pub struct RuntimeSettings {
     /// Whether WASI 0.3 services are served.
     #[serde(default)]
     pub wasi03: bool,
+    /// Certificates of authorities that are believed beside those of the web, in PEM.
+    #[serde(default)]
+    pub ca_certificates: String,
     /// `RUST_LOG` of the pods.
     #[serde(default = "log_filter")]
     pub log_filter: String,
@@ -221,13 +233,17 @@ impl Config {
                 Ok(settings) => Ok((namespace, settings)),
                 Err(source) => Err(ConfigError::Override { namespace, source }),
             })
-            .collect::<Result<_, _>>()?;
+            .collect::<Result<BTreeMap<_, _>, _>>()?;
+        for settings in namespaces.values().chain([&file.runtime]) {
+            certificates::check(&settings.ca_certificates)?;
+        }
         Ok(Self {
             hosts: file.hosts,
             external: file.external,
             gateway_service: file.gateway_service,
             plain_http_registries: file.plain_http_registries,
             dedicated_template: file.dedicated_template,
+            metrics_from: file.metrics_from,
             runtime: file.runtime,
             namespaces,
         })
@@ -315,6 +331,10 @@ runtime: { image: 'wasmfn-runtime:0.1.0' }
             ("namespaces: { a: { keepwarm: 1 } }\n", "keepwarm"),
             ("namespaces: { a: { keepWarm: -1 } }\n", "namespaces.a"),
             ("dedicatedTemplate: { all: true }\n", "all"),
+            (
+                "namespaces: { a: { caCertificates: Let us in } }\n",
+                "caCertificates",
+            ),
             (
                 "namespaces: { a: { stores: { s: { kind: Redis, url: u, password: p } } } }\n",
                 "password",
