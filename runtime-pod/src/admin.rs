@@ -1,4 +1,4 @@
-//! The admin port: probes for the kubelet, state and metrics for the operator.
+//! The admin port: probes for the kubelet, metrics for Prometheus, state for the operator.
 
 use std::sync::{
     Arc,
@@ -39,12 +39,12 @@ pub struct Admin {
 /// The routes of the admin port.
 pub fn router(admin: Admin) -> Router {
     let guarded = Router::new()
-        .route("/metrics", get(metrics))
         .route(STATE_PATH, get(state))
         .route_layer(from_fn_with_state(admin.clone(), authorize));
     Router::new()
         .route("/healthz", get(async || "ok"))
         .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
         .merge(guarded)
         .with_state(admin)
 }

@@ -235,6 +235,20 @@ impl Reservation {
         self.bytes
     }
 
+    /// Nothing yet, of the same budget and counted for the same function.
+    #[must_use]
+    pub fn beside(&self) -> Self {
+        let owner = self.owner.as_ref();
+        Self {
+            budget: Arc::clone(&self.budget),
+            owner: owner.map(|owner| Owner {
+                account: Arc::clone(&owner.account),
+                share: owner.share,
+            }),
+            bytes: 0,
+        }
+    }
+
     /// Makes it at least `bytes` large; false, and unchanged, if the budget has no room for that, or what
     /// there is belongs to other functions.
     pub fn grow_to(&mut self, bytes: u64) -> bool {

@@ -30,6 +30,7 @@ pub mod pod;
 mod references;
 pub mod registry;
 pub mod report;
+pub mod roots;
 pub mod runtime;
 #[cfg(test)]
 mod samples;

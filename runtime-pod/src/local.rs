@@ -24,7 +24,8 @@ use crate::{
     name_resolver::{NameResolver, NameResolverError},
     registry::{Credentials, Registry, RegistryError},
     report::Pod,
-    runtime::{Runtime, Settings, StartError, bind},
+    roots::Roots,
+    runtime::{Runtime, SLOTS, Settings, StartError, bind},
     sandbox::{OwnHosts, keyvalue::Offers},
     serve::{Observer, Trust, default_threads},
     source::FunctionSet,
@@ -67,6 +68,8 @@ pub struct Options {
     pub port: u16,
     /// Folder with `secrets/NAME/KEY` and `configmaps/NAME/KEY`, if the function refers to any.
     pub references_folder: Option<PathBuf>,
+    /// Whom the function's calls believe.
+    pub roots: Roots,
     /// What compiles the module.
     pub compiler: Program,
     /// Whether WASI 0.3 services are served.
@@ -133,6 +136,7 @@ pub async fn serve(options: Options) -> Result<Local, LocalError> {
         pod: Pod::default(),
         threads,
         memory_budget_bytes: memory_budget_bytes(),
+        slots: SLOTS,
         module_max_bytes: MODULE_MAX_BYTES,
         state_folder: None,
         compiler: options.compiler,
@@ -142,6 +146,7 @@ pub async fn serve(options: Options) -> Result<Local, LocalError> {
         trust: Trust::Everyone(name.clone()),
         siblings: None,
         stores: Offers::AllInMemory,
+        roots: options.roots,
         own_hosts: OwnHosts::default(),
         serves_wasi_0_3: options.serves_wasi_0_3,
         observer: options.observer,

@@ -1,6 +1,6 @@
 //! The runtime pod.
 
-use std::process::ExitCode;
+use std::{env, process::ExitCode};
 
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
@@ -16,11 +16,11 @@ fn main() -> ExitCode {
 #[tokio::main]
 async fn serve() -> ExitCode {
     let settings = PodSettings::parse();
-    let filter = EnvFilter::try_from_default_env();
-    let filter = filter.unwrap_or_else(|_| EnvFilter::new(wasmfn_api_server::LOG_FILTER));
+    let asked = env::var(EnvFilter::DEFAULT_ENV).ok();
+    let filter = EnvFilter::try_new(pod::log_filter(asked.as_deref()));
     tracing_subscriber::fmt()
         .json()
-        .with_env_filter(filter)
+        .with_env_filter(filter.unwrap_or_else(|_| EnvFilter::new(pod::log_filter(None))))
         .init();
     match pod::run(settings).await {
         Ok(()) => ExitCode::SUCCESS,

@@ -33,6 +33,7 @@ use crate::{
     references::References,
     registry::Registry,
     report::{Picture, Pod},
+    roots::Roots,
     sandbox::{
         Outbound, OwnHosts,
         keyvalue::{Offers, Stores},
@@ -44,9 +45,8 @@ use crate::{
     tokens::Tokens,
 };
 
-/// Requests at the same time, of all functions. Each engine has as many slots, where the address
-/// space suffices.
-const SLOTS: u32 = 1000;
+/// Requests that a pod serves at the same time, of all functions.
+pub const SLOTS: u32 = 1000;
 
 /// Part of the slots that instances may hold which wait for their next request, over all threads.
 const WAITING_SHARE: u32 = 4;
@@ -66,6 +66,9 @@ pub struct Settings {
     pub threads: NonZeroUsize,
     /// Memory that guests, code and compilation may use.
     pub memory_budget_bytes: u64,
+    /// Requests at the same time, of all functions. Each engine has room for as many instances, where
+    /// the address space suffices.
+    pub slots: u32,
     /// Largest module.
     pub module_max_bytes: u64,
     /// Where modules and compiled code are kept; nowhere, where unset.
@@ -84,6 +87,8 @@ pub struct Settings {
     pub siblings: Option<Siblings>,
     /// Key-value stores that functions may be granted.
     pub stores: Offers,
+    /// Whom guests' calls believe.
+    pub roots: Roots,
     /// Hosts of the cluster that no function may call.
     pub own_hosts: OwnHosts,
     /// Whether WASI 0.3 services are served.
@@ -141,19 +146,23 @@ impl Runtime {
         resolver: NameResolver,
     ) -> Result<Self, StartError> {
         let budget = Budget::new(settings.memory_budget_bytes);
-        let engines = EngineSet::new(SLOTS, Arc::clone(&budget), settings.serves_wasi_0_3)?;
+        let engines = EngineSet::new(
+            settings.slots,
+            Arc::clone(&budget),
+            settings.serves_wasi_0_3,
+        )?;
         let (modules, store) = stores(settings.state_folder.as_deref(), settings.seal)?;
         let code = CodeCache::new(Arc::clone(&engines), store, budget.limit_bytes())?;
         let compiler = Compiler::new(settings.compiler, Arc::clone(&budget));
         let claims = Arc::new(Claims::default());
         let functions = Arc::new(FunctionTable::default());
         let share = settings.pod.share();
-        let slots = Slots::new(SLOTS);
+        let slots = Slots::new(settings.slots);
         let admission = Arc::new(Admission::new(Arc::clone(&budget), slots, share));
         let runnable = Arc::new(AtomicU32::new(0));
         let metrics = Arc::new(Metrics::default());
-        let most = SLOTS / WAITING_SHARE / u32::try_from(settings.threads.get()).unwrap_or(SLOTS);
-        let pools = Pools::new(most.max(1) as usize, Arc::clone(&metrics));
+        let most = (settings.slots / WAITING_SHARE) as usize / settings.threads;
+        let pools = Pools::new(most.max(1), Arc::clone(&metrics));
         budget.relieved_by(Arc::downgrade(&pools) as Weak<dyn Relief>);
         let picture = Arc::new(Picture {
             pod: settings.pod,
@@ -178,6 +187,7 @@ impl Runtime {
             places: Places::default(),
             texts: Texts::default(),
             turns: Loader::turns(),
+            modules_turns: Loader::modules_turns(),
         };
         let journal = settings.state_folder.as_deref().map(|folder| {
             // Opened by the process that serves, so that it speaks of that one.
@@ -203,7 +213,11 @@ impl Runtime {
         tasks.spawn(async move { references.watch().await });
         tasks.spawn(let_go_idle(Arc::clone(&code), Arc::clone(&metrics)));
         let host = Host {
-            outbound: Arc::new(Outbound::new(Arc::new(resolver), settings.own_hosts)),
+            outbound: Arc::new(Outbound::new(
+                Arc::new(resolver),
+                &settings.roots,
+                settings.own_hosts,
+            )),
             runnable,
             pools,
         };

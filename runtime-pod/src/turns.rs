@@ -63,6 +63,13 @@ impl Turns {
         })))
     }
 
+    /// A turn, if one is free.
+    pub(crate) fn at_once(self: &Arc<Self>) -> Option<Turn> {
+        let mut queue = self.lock();
+        queue.free = queue.free.checked_sub(1)?;
+        Some(Turn(Some(Arc::clone(self))))
+    }
+
     /// Waits for a turn; `demand` is looked at when one becomes free, not before.
     pub(crate) async fn turn(self: &Arc<Self>, demand: &Arc<Demand>) -> Turn {
         let receiver = {
@@ -145,6 +152,15 @@ mod tests {
         for (demands, expected) in cases {
             assert_eq!(next(demands.iter().copied()), expected, "{demands:?}");
         }
+    }
+
+    #[test]
+    fn who_does_not_wait_gets_what_is_free() {
+        let turns = Turns::new(1);
+        let held = turns.at_once().unwrap();
+        assert!(turns.at_once().is_none());
+        drop(held);
+        assert!(turns.at_once().is_some());
     }
 
     #[tokio::test]

@@ -254,3 +254,25 @@ async fn code_that_is_gone_is_loaded_again() {
     world.loaded("hello").await;
     assert_eq!(world.get("hello", "/version").await.text, "v1\n");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn modules_that_wait_to_be_compiled_are_pulled_once() {
+    const NAMES: [&str; 8] = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    let mut world = World::new().await;
+    for name in NAMES {
+        let image = format!("r/{name}:1");
+        // A section that means nothing makes each another module.
+        let section = [&[0, 2, 1][..], name.as_bytes()].concat();
+        let module = [&guests::bytes("v1")[..], &section].concat();
+        world.registry.push(&image, module.into());
+        world.apply(name, json!({ "image": image }));
+    }
+    for name in NAMES {
+        world.record(name).await;
+        world.loaded(name).await;
+        assert_eq!(world.get(name, "/version").await.text, "v1\n");
+    }
+    assert_eq!(world.registry.pulls(), NAMES.len());
+    let loads = world.runtime.metrics().loads(LoadedFrom::Compiler);
+    assert_eq!(loads, NAMES.len() as u64);
+}

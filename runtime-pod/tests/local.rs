@@ -14,6 +14,7 @@ use support::{client, guests};
 use wasmfn_crds::WasmFunction;
 use wasmfn_runtime::{
     local::{self, Local, LocalError, Module, Options},
+    roots::Roots,
     serve::Observed,
 };
 
@@ -39,6 +40,7 @@ async fn serve(
         module: Module::Bytes(bytes),
         port: 0,
         references_folder: None,
+        roots: Roots::default(),
         compiler: support::compiler(),
         observer: Some(Arc::new(move |observed: &Observed| {
             seen.lock().unwrap().push(observed.clone());

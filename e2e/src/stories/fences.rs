@@ -115,12 +115,7 @@ async fn ports_ask_for_their_token(context: &Context) -> Result<()> {
     let stranger = context.another_namespace("stranger").await?;
     let stranger = context.in_namespace(&stranger);
     let blob = format!("/v1/blobs/sha256:{}", "0".repeat(64));
-    for (port, path) in [
-        (8080, "/"),
-        (8081, "/v1/state"),
-        (8081, "/metrics"),
-        (8082, &blob),
-    ] {
+    for (port, path) in [(8080, "/"), (8081, "/v1/state"), (8082, &blob)] {
         let url = format!("http://{address}:{port}{path}");
         let seen = stranger
             .request_inside(&[&url, "--header=wasmfn-function: hello"])

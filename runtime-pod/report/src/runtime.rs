@@ -46,7 +46,8 @@ pub struct PodState {
     pub guests_runnable: u32,
     /// Threads that run guests.
     pub cores: u32,
-    /// Memory in use, in bytes.
+    /// Memory in use, of its budget, in bytes. What slots that nobody uses keep, and what ended guests have
+    /// left until it is given back, come on top of the budget.
     pub memory_bytes: u64,
     /// Memory that it may use, in bytes.
     pub memory_budget_bytes: u64,

@@ -44,6 +44,9 @@ pub enum CommandError {
         /// What it may print.
         limit_bytes: u64,
     },
+    /// The pod has no memory for a document, which the host holds.
+    #[error("the pod has no memory for the function's {0}")]
+    NoMemory(&'static str),
     /// It used too many instructions; counted to its end.
     #[error(
         "the function used {used} instructions, {} more than its budget of {budget}",
@@ -83,6 +86,7 @@ impl CommandError {
                 AnswerReason::InvalidResponse
             }
             Self::AnswerTooLarge { .. } => AnswerReason::ResponseTooLarge,
+            Self::NoMemory(_) => AnswerReason::OutOfMemory,
             Self::OverBudget { .. } | Self::FarOverBudget { .. } => AnswerReason::OutOfFuel,
         }
     }

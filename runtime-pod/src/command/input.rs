@@ -15,7 +15,8 @@ use wasmtime_wasi::{
     p2::{InputStream, Pollable, StreamError, StreamResult},
 };
 
-use crate::serve::AnswerBody;
+use super::CommandError;
+use crate::{budget::Reservation, serve::AnswerBody};
 
 /// One call's input; clones share how far it was read.
 #[derive(Clone)]
@@ -38,15 +39,25 @@ impl Input {
         })))
     }
 
-    /// Reads the body to its end before the program does, and shows it.
-    pub(super) async fn whole(&self) -> Result<Bytes, BrokenBody> {
+    /// Reads the body to its end before the program does, and shows it. `held` grows for it: twice, since
+    /// its pieces are put together.
+    ///
+    /// # Errors
+    /// [`CommandError::RequestBroken`], [`CommandError::NoMemory`].
+    pub(super) async fn whole(&self, held: &mut Reservation) -> Result<Bytes, CommandError> {
         let mut pieces = Vec::new();
+        let mut bytes = 0;
         loop {
             std::future::poll_fn(|context| self.poll_filled(context)).await;
-            match self.take(usize::MAX)? {
-                Some(piece) => pieces.push(piece),
-                None => break,
+            let piece = self.take(usize::MAX);
+            let Some(piece) = piece.map_err(|_| CommandError::RequestBroken)? else {
+                break;
+            };
+            bytes += piece.len() as u64;
+            if !held.grow_to(2 * bytes) {
+                return Err(CommandError::NoMemory("request"));
             }
+            pieces.push(piece);
         }
         let whole = match <[Bytes; 1]>::try_from(pieces) {
             Ok([only]) => only,
@@ -157,6 +168,7 @@ mod tests {
     use wasmtime_wasi_http::Error;
 
     use super::*;
+    use crate::budget::Budget;
 
     fn body(frames: Vec<Result<&'static str, Error>>) -> Input {
         let frames = frames
@@ -187,7 +199,9 @@ mod tests {
                 .map(|frame| *frame.as_ref().unwrap())
                 .collect();
             let mut input = body(frames);
-            assert_eq!(input.whole().await.unwrap(), expected);
+            let mut held = Budget::new(100).reserve(0).unwrap();
+            assert_eq!(input.whole(&mut held).await.unwrap(), expected);
+            assert_eq!(held.bytes(), 2 * expected.len() as u64);
             let mut text = String::new();
             input.read_to_string(&mut text).await.unwrap();
             assert_eq!(text, expected);
@@ -201,7 +215,12 @@ mod tests {
     #[tokio::test]
     async fn a_broken_body_is_no_end() {
         let mut input = body(vec![Ok("a"), Err(Error::HttpRequestBodySize(None))]);
-        assert!(input.whole().await.is_err());
+        let mut held = Budget::new(100).reserve(0).unwrap();
+        let error = input.whole(&mut held).await.unwrap_err();
+        assert!(matches!(error, CommandError::RequestBroken));
+        let mut held = Budget::new(5).reserve(0).unwrap();
+        let error = body(vec![Ok("abc")]).whole(&mut held).await.unwrap_err();
+        assert!(matches!(error, CommandError::NoMemory("request")));
         let mut text = String::new();
         assert!(input.read_to_string(&mut text).await.is_err());
         assert!(matches!(

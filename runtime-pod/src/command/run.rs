@@ -14,7 +14,7 @@ use super::{
     json::{self, document},
     sandbox::{Standard, Surroundings},
 };
-use crate::{serve::AnswerBody, service::Begin};
+use crate::{budget::Reservation, serve::AnswerBody, service::Begin};
 
 /// The function that a command begins with.
 pub(crate) const START: &str = "_start";
@@ -34,7 +34,12 @@ pub(crate) struct Call {
 
 enum Output {
     Cgi(cgi::Output),
-    Json(json::Output, Begin),
+    Json {
+        output: json::Output,
+        begin: Begin,
+        /// Memory for the request's document.
+        held: Reservation,
+    },
 }
 
 impl Call {
@@ -71,9 +76,15 @@ impl Call {
                 Output::Cgi(output)
             }
             Contract::JSON => {
-                let output = json::Output::new(surroundings.version.limits().response_bytes);
+                let limit_bytes = surroundings.version.limits().response_bytes;
+                let held = surroundings.reservation.beside();
+                let output = json::Output::new(limit_bytes, held.beside());
                 standard.output = Box::new(output.clone());
-                Output::Json(output, begin)
+                Output::Json {
+                    output,
+                    begin,
+                    held,
+                }
             }
         };
         let call = Self {
@@ -90,13 +101,12 @@ impl Call {
     /// # Errors
     /// [`CommandError`] within, where the contract was broken; else what wasmtime says of a trap.
     pub(crate) async fn run(
-        self,
+        mut self,
         store: &mut Store<CommandSandbox>,
         program: InstancePre<CommandSandbox>,
     ) -> Result<()> {
-        if self.terms.contract == Contract::JSON {
-            let whole = self.input.whole().await;
-            let document = whole.map_err(|_| CommandError::RequestBroken)?;
+        if let Output::Json { held, .. } = &mut self.output {
+            let document = self.input.whole(held).await?;
             document::check(&document).map_err(CommandError::RequestNotJson)?;
         }
         let granted = self.granted();
@@ -109,11 +119,11 @@ impl Call {
         }
         match self.output {
             Output::Cgi(output) => output.finish(self.is_bodiless, exited(result)),
-            Output::Json(output, begin) => {
+            Output::Json { output, begin, .. } => {
                 exited(result)?;
-                let printed = output.take()?;
+                let (printed, held) = output.take()?;
                 document::check(&printed).map_err(CommandError::AnswerNotJson)?;
-                begin(document(printed));
+                begin(document(printed, held));
                 Ok(())
             }
         }
@@ -125,7 +135,7 @@ impl Call {
         Some(match self.output {
             // Its answer may be on its way.
             Output::Cgi(_) => budget,
-            Output::Json(..) => budget.saturating_mul(COUNTED_MULTIPLE),
+            Output::Json { .. } => budget.saturating_mul(COUNTED_MULTIPLE),
         })
     }
 }
@@ -173,9 +183,12 @@ fn exited(result: Result<()>) -> Result<()> {
     }
 }
 
-/// The answer of a JSON command.
-fn document(printed: Bytes) -> Response<AnswerBody> {
-    let body = Full::new(printed).map_err(|never| match never {});
+/// The answer of a JSON command; `held` is for it until it is sent.
+fn document(printed: Bytes, held: Reservation) -> Response<AnswerBody> {
+    let body = Full::new(printed).map_err(move |never| {
+        let _held = &held;
+        match never {}
+    });
     let mut answer = Response::new(body.boxed_unsync());
     let kind = HeaderValue::from_static("application/json");
     answer.headers_mut().insert(CONTENT_TYPE, kind);

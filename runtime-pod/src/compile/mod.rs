@@ -88,6 +88,11 @@ impl Compiler {
         }
     }
 
+    /// Counts the bytes of a module that waits to be compiled.
+    pub(crate) fn charge(&self, bytes: u64) -> Reservation {
+        self.budget.charge(bytes)
+    }
+
     /// Compiles `module` for `target` into `code`, when it is its turn among those that are in
     /// demand.
     ///
@@ -101,7 +106,10 @@ impl Compiler {
         demand: &Arc<Demand>,
     ) -> Result<(), CompilationError> {
         let _turn = self.turns.turn(demand).await;
-        let mut allowance = (self.allow)(module.len() as u64, self.budget.limit_bytes());
+        // Its own bytes are in memory as well.
+        let own_bytes = module.len() as u64;
+        let most_bytes = self.budget.limit_bytes().saturating_sub(own_bytes);
+        let mut allowance = (self.allow)(own_bytes, most_bytes);
         let wanted = allowance.memory_bytes;
         let memory = self.reserve(wanted).await?;
         allowance.memory_bytes = memory.bytes();

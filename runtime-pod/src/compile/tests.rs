@@ -163,6 +163,21 @@ async fn too_little_memory_is_not_held_against_the_module() {
 }
 
 #[tokio::test]
+async fn a_module_that_has_had_all_there_is_is_told_so() {
+    let all = |_, most_bytes| Allowance {
+        memory_bytes: most_bytes,
+        ..patient(0, 0)
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let script = "echo memory allocation of 9 bytes failed >&2; kill -ABRT $$";
+    let compiler = scripted(&folder, script, all);
+    // As its loader counts its bytes.
+    let _held = compiler.charge(b"module".len() as u64);
+    let error = compile(&compiler, &folder).await.unwrap_err();
+    assert!(matches!(error, CompilationError::Memory(_)), "{error}");
+}
+
+#[tokio::test]
 async fn a_compiler_that_is_not_there_may_come() {
     let folder = tempfile::tempdir().unwrap();
     let mut compiler = scripted(&folder, "", patient);

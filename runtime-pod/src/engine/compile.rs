@@ -9,7 +9,7 @@ use wasmtime_wasi_http::{p2::bindings::ProxyPre, p3::bindings::ServicePre};
 use super::{
     Engine, EngineError, GuestKind, Reset, Target, Wasi, advice, core_module, imports,
     inspect::{self, Exports},
-    layout,
+    layout, pool,
     settings::settings,
 };
 use crate::{
@@ -115,6 +115,7 @@ pub struct Module {
     engine: Arc<Engine>,
     memory_bytes: u64,
     initial_bytes: u64,
+    slots: u32,
     _memory: Reservation,
 }
 
@@ -173,6 +174,12 @@ impl Module {
     pub const fn initial_bytes(&self) -> u64 {
         self.initial_bytes
     }
+
+    /// Slots that an instance takes: one, unless it has many parts.
+    #[must_use]
+    pub const fn slots(&self) -> u32 {
+        self.slots
+    }
 }
 
 /// Says what kind of guest some bytes are; refuses, before anything costly, what is none.
@@ -221,6 +228,7 @@ pub(super) fn link(
     Ok(Module {
         digest: digest.to_owned(),
         initial_bytes: guest.resources().as_ref().map_or(0, layout::initial_bytes),
+        slots: guest.resources().as_ref().map_or(1, pool::slots),
         guest,
         target: code.target(),
         engine: Arc::clone(engine),

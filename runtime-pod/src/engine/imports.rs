@@ -110,6 +110,7 @@ pub(super) fn linker(engine: &Engine, wasi: Wasi) -> Result<Linker<Sandbox>> {
     })?;
     sandbox::keyvalue::add_to_linker(&mut linker, Sandbox::keyvalue)?;
     sandbox::add_logging_to_linker(&mut linker, Sandbox::log)?;
+    sandbox::bound_names(&mut linker, wasi)?;
     Ok(linker)
 }
 

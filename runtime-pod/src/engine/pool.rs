@@ -1,6 +1,8 @@
 //! Where instances live: in slots reserved beforehand, as many as the address space admits.
 
-use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Result};
+use wasmtime::{
+    Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, ResourcesRequired, Result,
+};
 
 use super::{combination::Combination, settings::settings, space};
 
@@ -51,6 +53,14 @@ pub(super) fn engine(
     Ok((Engine::new(&settings(combination))?, slots))
 }
 
+/// Slots that an instance takes that needs `resources`: as many as have its memories and tables. A fraction
+/// is dropped, so that most toolchains' guests take one.
+pub(super) fn slots(resources: &ResourcesRequired) -> u32 {
+    let memories = space::slots(resources.num_memories);
+    let tables = resources.num_tables / PARTS_PER_COMPONENT;
+    memories.max(tables).max(1)
+}
+
 fn pooled(combination: Combination, slots: u32, memory_bytes: u64) -> Config {
     let mut pool = PoolingAllocationConfig::new();
     let warm = warm_slots(slots, memory_bytes, combination.reset.kept_bytes());
@@ -83,6 +93,27 @@ fn warm_slots(slots: u32, memory_bytes: u64, kept_bytes: u64) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_instance_takes_the_slots_whose_parts_it_needs() {
+        let cases = [
+            (0, 0, 1),
+            (1, 1, 1),
+            (2, 4, 1),
+            (3, 4, 2),
+            (MAX_MEMORIES, 2, 10),
+            (1, MAX_TABLES, 16),
+        ];
+        for (num_memories, num_tables, expected) in cases {
+            let resources = ResourcesRequired {
+                num_memories,
+                max_initial_memory_size: None,
+                num_tables,
+                max_initial_table_size: None,
+            };
+            assert_eq!(slots(&resources), expected, "{num_memories} {num_tables}");
+        }
+    }
 
     #[test]
     fn warm_slots_hold_a_sixteenth_of_the_memory_at_most() {

@@ -170,7 +170,7 @@ mod tests {
         /// Runs an instance that grows to so many pages; says what is left of it, in bytes.
         fn run(&self, pages: u64) -> u64 {
             let slots = self.engine.slots();
-            let slot = slots.take().unwrap();
+            let slot = slots.take(1).unwrap();
             let mut occupancy = Occupancy::new(Arc::clone(slots));
             occupancy.set(pages * PAGE_BYTES);
             occupancy.add_region();

@@ -49,26 +49,30 @@ impl Slots {
         self.total.saturating_sub(self.used())
     }
 
-    /// Takes room for one, if there is any.
+    /// Takes room for an instance that needs so many times what most need, if there is any.
     #[must_use]
-    pub fn take(self: &Arc<Self>) -> Option<Slot> {
+    pub fn take(self: &Arc<Self>, weight: u32) -> Option<Slot> {
+        let slots = Arc::clone(self);
         self.used
             .try_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
-                (used < self.total).then_some(used + 1)
+                used.checked_add(weight).filter(|used| *used <= self.total)
             })
             .ok()
-            .map(|_| Slot(Arc::clone(self)))
+            .map(|_| Slot { slots, weight })
     }
 }
 
 /// Room for one instance, given back when dropped.
 #[derive(Debug)]
-pub struct Slot(Arc<Slots>);
+pub struct Slot {
+    slots: Arc<Slots>,
+    weight: u32,
+}
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.0.used.fetch_sub(1, Ordering::Relaxed);
-        if let Some(residue) = &self.0.residue {
+        self.slots.used.fetch_sub(self.weight, Ordering::Relaxed);
+        if let Some(residue) = &self.slots.residue {
             residue.settle();
         }
     }
@@ -129,12 +133,15 @@ mod tests {
 
     #[test]
     fn gives_no_more_than_there_are_and_takes_them_back() {
-        let slots = Slots::new(2);
-        let first = slots.take().unwrap();
-        let _second = slots.take().unwrap();
-        assert!(slots.take().is_none());
-        assert_eq!(slots.used(), 2);
+        let slots = Slots::new(4);
+        let first = slots.take(3).unwrap();
+        assert!(slots.take(2).is_none());
+        let _second = slots.take(1).unwrap();
+        assert!(slots.take(1).is_none());
+        assert_eq!(slots.used(), 4);
         drop(first);
-        assert!(slots.take().is_some());
+        assert_eq!(slots.free(), 3);
+        assert!(slots.take(u32::MAX).is_none());
+        assert!(slots.take(3).is_some());
     }
 }

@@ -28,8 +28,13 @@ impl Space {
     pub(super) fn take(&mut self, slots: u32) -> u32 {
         let granted = memories(slots).min(self.free_memories / 2);
         self.free_memories -= granted;
-        slots.min(granted.saturating_mul(2) / MEMORIES_PER_TWO)
+        slots.min(self::slots(granted))
     }
+}
+
+/// Slots that have so many memories.
+pub(super) const fn slots(memories: u32) -> u32 {
+    memories.saturating_mul(2) / MEMORIES_PER_TWO
 }
 
 /// Memories of so many slots.

@@ -6,7 +6,6 @@ mod texts;
 
 use std::{
     collections::HashMap,
-    io,
     sync::{Arc, Mutex, PoisonError, Weak},
     time::{Duration, Instant},
 };
@@ -19,7 +18,7 @@ pub use error::LoadError;
 pub(crate) use texts::Texts;
 
 use crate::{
-    code::{Code, CodeCache},
+    code::{Code, CodeCache, Trailer},
     command::contract::Counting,
     compile::Compiler,
     engine::{CompileError, Target},
@@ -27,12 +26,15 @@ use crate::{
     registry::{Credentials, Registry},
     siblings::{Claim, Claims, Copied, Siblings},
     store::{CodeDraft, ModuleStore},
-    turns::{Demand, Turns},
+    turns::{Demand, Turn, Turns},
 };
 
 /// Modules that are looked for, copied or pulled at the same time. What is asked for most lately
 /// goes first; compilation has turns of its own.
 const LOADS: usize = 8;
+
+/// Modules whose bytes are in memory at the same time: those that are compiled, and the next one.
+const MODULES: usize = 3;
 
 /// How long a pod waits for a sibling that says it will have the code, at most: what a large
 /// module may take to compile.
@@ -58,6 +60,8 @@ pub(crate) struct Loader {
     pub(crate) places: Places,
     pub(crate) texts: Texts,
     pub(crate) turns: Arc<Turns>,
+    /// Turns at having a module's bytes in memory.
+    pub(crate) modules_turns: Arc<Turns>,
 }
 
 /// The places of all digests.
@@ -83,6 +87,11 @@ impl Loader {
     /// Turns at loading.
     pub(crate) fn turns() -> Arc<Turns> {
         Turns::new(LOADS)
+    }
+
+    /// Turns at having a module's bytes in memory.
+    pub(crate) fn modules_turns() -> Arc<Turns> {
+        Turns::new(MODULES)
     }
 
     /// Digest of the manifest that `image` names.
@@ -136,7 +145,12 @@ impl Loader {
             return Ok(code);
         }
         claim.making();
-        let (bytes, is_new) = self.fetch(wanted, credentials).await?;
+        let (bytes, is_new) = self.fetch(wanted, &credentials).await?;
+        let (bytes, is_new, _turn) = match self.modules_turns.at_once() {
+            Some(turn) => (bytes, is_new, turn),
+            None => self.wait_on_disk(wanted, bytes, &credentials).await?,
+        };
+        let _held = self.compiler.charge(bytes.len() as u64);
         let target = Target::of(&bytes, wanted.counting)?;
         self.code.admit(target)?;
         progress(Load::Compiling);
@@ -189,32 +203,25 @@ impl Loader {
             let writer = draft.writer().map_err(CompileError::Storage)?;
             let copied = {
                 let _turn = self.turns.turn(wanted.demand).await;
-                siblings.copy_code(claim.key(), writer).await
+                let (code, key) = (Arc::clone(&self.code), *claim.key());
+                let check = move |copy: &_| code.store().check_seal(&key, copy);
+                siblings.copy_code(claim.key(), writer, check).await
             };
             match copied {
-                Copied::Sent => return self.sent(wanted, draft).await,
+                Copied::Sent(trailer) => return self.sent(wanted, draft, trailer).await,
                 Copied::Soon if Instant::now() < deadline => sleep(SIBLING_LOOK).await,
                 Copied::Soon | Copied::Nobody => return Ok(None),
             }
         }
     }
 
-    /// What a sibling has sent, if it bears the seal and its text can be had.
+    /// What a sibling has sent under the seal, if its text can be had.
     async fn sent(
         &self,
         wanted: &Wanted<'_>,
         draft: CodeDraft,
+        trailer: Trailer,
     ) -> Result<Option<Arc<Code>>, LoadError> {
-        let code = Arc::clone(&self.code);
-        let accepting = spawn_blocking(move || {
-            let trailer = code.store().check_seal(&draft)?;
-            io::Result::Ok(trailer.map(|trailer| (draft, trailer)))
-        });
-        let accepted = accepting.await.map_err(|_| CompileError::Stopped)?;
-        let Some((draft, trailer)) = accepted.map_err(CompileError::Storage)? else {
-            tracing::warn!("a sibling's code does not bear the namespace's seal");
-            return Ok(None);
-        };
         if let Some(text) = trailer.text {
             self.obtain_text(text).await;
         }
@@ -223,11 +230,24 @@ impl Loader {
         Ok(taken.map_err(|_| CompileError::Stopped)??)
     }
 
+    /// Keeps a module's bytes on the disk alone, until it is their turn to be in memory to be compiled.
+    async fn wait_on_disk(
+        &self,
+        wanted: &Wanted<'_>,
+        bytes: Bytes,
+        credentials: &impl Fn() -> Result<Vec<Credentials>, LoadError>,
+    ) -> Result<(Bytes, bool, Turn), LoadError> {
+        self.modules.write(wanted.digest, bytes).await;
+        let turn = self.modules_turns.turn(wanted.demand).await;
+        let (bytes, is_new) = self.fetch(wanted, credentials).await?;
+        Ok((bytes, is_new, turn))
+    }
+
     /// The module's bytes, and whether they have yet to be stored.
     async fn fetch(
         &self,
         wanted: &Wanted<'_>,
-        credentials: impl Fn() -> Result<Vec<Credentials>, LoadError>,
+        credentials: &impl Fn() -> Result<Vec<Credentials>, LoadError>,
     ) -> Result<(Bytes, bool), LoadError> {
         let _turn = self.turns.turn(wanted.demand).await;
         let digest = wanted.digest;

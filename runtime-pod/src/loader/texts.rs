@@ -13,6 +13,7 @@ use super::Loader;
 use crate::{
     code::text::{Text, TextDigest},
     siblings::Siblings,
+    store,
 };
 
 /// How long a text may take from all siblings together; then the code is made here.
@@ -58,18 +59,16 @@ impl Loader {
             return Ok(());
         };
         let draft = texts.draft(&text)?;
-        let copying = siblings.copy_text(&text, draft.writer()?);
+        let is_right = move |copy: &_| store::check_text(&text, copy);
+        let copying = siblings.copy_text(&text, draft.writer()?, is_right);
         if !timeout(COPY_TIMEOUT, copying).await? {
             return Err(io::Error::other("no sibling has it"));
         }
         let code = Arc::clone(&self.code);
-        let accept = move || {
-            let texts = code.store().texts();
-            texts.map_or(Ok(None), |texts| texts.accept(draft))
+        let accept = move || match code.store().texts() {
+            Some(texts) => texts.accept(draft).map(|_| ()),
+            None => Ok(()),
         };
-        match spawn_blocking(accept).await.map_err(io::Error::other)?? {
-            Some(_) => Ok(()),
-            None => Err(io::Error::other("what a sibling has sent is another one")),
-        }
+        spawn_blocking(accept).await.map_err(io::Error::other)?
     }
 }

@@ -3,6 +3,7 @@
 mod descriptors;
 mod feed;
 mod keys;
+mod log_filter;
 mod settings;
 mod termination;
 mod watch;
@@ -20,6 +21,7 @@ use kube::{Client, Config};
 use tokio::{sync::watch::channel, time::sleep_until};
 use wasmfn_crds::names::{RUNTIME_ADMIN_PORT, RUNTIME_DATA_PORT, RUNTIME_MODULE_PORT};
 
+pub use log_filter::log_filter;
 pub use settings::PodSettings;
 
 use crate::{
@@ -31,7 +33,7 @@ use crate::{
     name_resolver::{NameResolver, NameResolverError},
     registry::OciRegistry,
     report::Pod,
-    runtime::{Runtime, Settings, StartError, listen_everywhere, listen_for_requests},
+    runtime::{Runtime, SLOTS, Settings, StartError, listen_everywhere, listen_for_requests},
     sandbox::{OwnHosts, keyvalue::Offers},
     serve::{Trust, default_threads},
     siblings::Siblings,
@@ -87,7 +89,11 @@ pub async fn run(settings: PodSettings) -> Result<(), PodError> {
         feed,
     ));
 
-    let registry = OciRegistry::new(resolver.clone(), settings.plain_http_registries.clone());
+    let registry = OciRegistry::new(
+        resolver.clone(),
+        settings.plain_http_registries.clone(),
+        &settings.roots,
+    );
     let mut runtime = Runtime::start(
         runtime_settings(&settings, &tokens, &resolver),
         source,
@@ -137,6 +143,7 @@ fn runtime_settings(
         },
         threads: threads(settings),
         memory_budget_bytes: memory_budget_bytes(),
+        slots: SLOTS,
         module_max_bytes: settings.module_max_bytes,
         state_folder: Some(settings.state_folder.clone()),
         compiler: Program::ThisExecutable,
@@ -146,6 +153,7 @@ fn runtime_settings(
         trust: Trust::Gateways(Arc::clone(tokens)),
         siblings: Some(Siblings::new(resolver.clone(), service, Arc::clone(tokens))),
         stores: Offers::Named(settings.stores.0.clone()),
+        roots: settings.roots.clone(),
         own_hosts: OwnHosts {
             api_server: settings.api_server.clone(),
             gateway: settings.gateway_host.clone(),

@@ -8,9 +8,9 @@ use std::{
 
 use clap::Parser;
 
-use wasmfn_crds::stores::StoreOffers;
+use wasmfn_crds::{names::CA_CERTIFICATES_VARIABLE, stores::StoreOffers};
 
-use crate::registry::PlainHttpRegistries;
+use crate::{registry::PlainHttpRegistries, roots::Roots};
 
 /// Environment and volumes of the pod; see `docs/contracts.md`.
 #[derive(Clone, Debug, Parser)]
@@ -28,6 +28,14 @@ pub struct PodSettings {
     /// Registries that are asked over plain HTTP: `host[:port]`, separated by commas.
     #[arg(long, env = "WASMFN_PLAIN_HTTP_REGISTRIES", default_value = "")]
     pub plain_http_registries: PlainHttpRegistries,
+    /// Certificates of authorities that are believed beside those of the web, in PEM.
+    #[arg(
+        long = "ca-certificates",
+        env = CA_CERTIFICATES_VARIABLE,
+        default_value = "",
+        hide_env_values = true
+    )]
+    pub roots: Roots,
     /// Largest module, in bytes.
     #[arg(long, env = "WASMFN_MODULE_MAX_BYTES", default_value_t = 128 << 20)]
     pub module_max_bytes: u64,

@@ -17,6 +17,7 @@ use super::plain_http::PlainHttpRegistries;
 use super::reference::Reference;
 use super::transport::{self, Transport};
 use crate::name_resolver::NameResolver;
+use crate::roots::Roots;
 
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(60);
 const PULL_TIMEOUT: Duration = Duration::from_secs(300);
@@ -26,14 +27,15 @@ const DIGEST_HEADER: &str = "docker-content-digest";
 
 /// Asks registries by the OCI distribution API.
 pub struct OciRegistry {
-    exchange: Exchange,
+    pub(super) exchange: Exchange,
 }
 
 impl OciRegistry {
-    /// A client that asks the listed registries over plain HTTP and all others over HTTPS.
+    /// A client that asks the listed registries over plain HTTP and all others over HTTPS, if `roots`
+    /// vouch for them.
     #[must_use]
-    pub fn new(resolver: NameResolver, plain_http: PlainHttpRegistries) -> Self {
-        let exchange = Exchange::new(Transport::new(resolver), plain_http);
+    pub fn new(resolver: NameResolver, plain_http: PlainHttpRegistries, roots: &Roots) -> Self {
+        let exchange = Exchange::new(Transport::new(resolver, roots), plain_http);
         Self { exchange }
     }
 
@@ -75,6 +77,8 @@ impl OciRegistry {
             path: format!("manifests/{name}"),
             accept: Some(manifest::ACCEPT),
             max_bytes: MANIFEST_MAX_BYTES,
+            content: None,
+            at: None,
             what: format!("{}{separator}{name}", reference.repository()),
         };
         let answer = self.exchange.ask(&ask, logins).await?;
@@ -152,6 +156,8 @@ impl OciRegistry {
             path: format!("blobs/{}", layer.digest),
             accept: None,
             max_bytes: layer.size,
+            content: None,
+            at: None,
             what: format!("{}@{}", reference.repository(), layer.digest),
         };
         let body = self.exchange.ask(&ask, logins).await?.body;
@@ -214,7 +220,7 @@ impl Registry for OciRegistry {
     }
 }
 
-async fn within<T>(
+pub(super) async fn within<T>(
     limit: Duration,
     registry: &str,
     work: impl Future<Output = Result<T, RegistryError>>,

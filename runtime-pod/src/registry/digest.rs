@@ -31,7 +31,6 @@ impl Running {
 }
 
 /// Digest of bytes that are all there.
-#[cfg(test)]
 pub(super) fn of(bytes: &[u8]) -> String {
     let mut running = Running::default();
     running.update(bytes);

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use http::header::{ACCEPT, AUTHORIZATION, LOCATION};
+use bytes::Bytes;
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, LOCATION};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::Full;
@@ -33,6 +34,10 @@ pub(super) struct Ask<'a> {
     pub(super) accept: Option<&'static str>,
     /// The most to read of the answer, in bytes.
     pub(super) max_bytes: u64,
+    /// What is sent, and its media type.
+    pub(super) content: Option<(&'static str, Bytes)>,
+    /// Where the registry itself has said to ask, in place of `path`.
+    pub(super) at: Option<Uri>,
     /// For errors.
     pub(super) what: String,
 }
@@ -125,11 +130,15 @@ impl Exchange {
         ask: &Ask<'_>,
         authorization: Option<HeaderValue>,
     ) -> Result<Reply, RegistryError> {
-        let origin = self.uri(ask)?;
-        let mut uri = origin.clone();
-        let mut by_registry = true;
+        let mut uri = self.uri(ask)?;
+        let mut by_registry = self.is_registry(ask, &uri);
         for _ in 0..=REDIRECTS_MAX {
             let mut request = Request::new(Full::default());
+            if let Some((kind, bytes)) = &ask.content {
+                *request.body_mut() = Full::new(bytes.clone());
+                let kind = HeaderValue::from_static(kind);
+                request.headers_mut().insert(CONTENT_TYPE, kind);
+            }
             *request.method_mut() = ask.method.clone();
             *request.uri_mut() = uri.clone();
             if let Some(accept) = ask.accept {
@@ -157,12 +166,20 @@ impl Exchange {
                 });
             }
             uri = self.redirected(ask, &uri, response.headers())?;
-            by_registry &= uri.scheme() == origin.scheme() && uri.authority() == origin.authority();
+            by_registry &= self.is_registry(ask, &uri);
         }
         Err(ask.invalid(format!("more than {REDIRECTS_MAX} redirects")))
     }
 
+    /// Where the answer to `ask` says to go on.
+    pub(super) fn next(&self, ask: &Ask<'_>, answer: &Answer) -> Result<Uri, RegistryError> {
+        self.redirected(ask, &self.uri(ask)?, &answer.headers)
+    }
+
     fn uri(&self, ask: &Ask<'_>) -> Result<Uri, RegistryError> {
+        if let Some(at) = &ask.at {
+            return Ok(at.clone());
+        }
         let authority = ask.reference.authority();
         Uri::builder()
             .scheme(self.plain_http.scheme(authority))
@@ -170,6 +187,13 @@ impl Exchange {
             .path_and_query(format!("/v2/{}/{}", ask.reference.repository(), ask.path))
             .build()
             .map_err(|_| ask.invalid("no URL can be made of the reference".to_owned()))
+    }
+
+    /// Whether it is the registry itself that is asked there.
+    fn is_registry(&self, ask: &Ask<'_>, uri: &Uri) -> bool {
+        let authority = ask.reference.authority();
+        uri.scheme() == Some(&self.plain_http.scheme(authority))
+            && uri.authority().is_some_and(|found| found == authority)
     }
 
     fn redirected(
@@ -200,7 +224,7 @@ impl Exchange {
         } = reply;
         let status = response.status();
         let headers = response.headers().clone();
-        if status == StatusCode::OK {
+        if ask.is_done(status) {
             let body = self
                 .transport
                 .read(response, ask.max_bytes, &server)
@@ -234,6 +258,14 @@ struct Reply {
 }
 
 impl Ask<'_> {
+    /// Whether an answer of this status is what was asked for: what is written may be taken in several ways.
+    fn is_done(&self, status: StatusCode) -> bool {
+        match self.content {
+            Some(_) => status.is_success(),
+            None => status == StatusCode::OK,
+        }
+    }
+
     pub(super) fn invalid(&self, problem: String) -> RegistryError {
         RegistryError::InvalidAnswer {
             registry: self.reference.registry().to_owned(),

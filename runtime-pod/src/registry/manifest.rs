@@ -17,7 +17,10 @@ pub(super) const ACCEPT: &str = "application/vnd.oci.image.manifest.v1+json, \
      application/vnd.docker.distribution.manifest.v2+json, \
      application/vnd.docker.distribution.manifest.list.v2+json";
 
-const CNCF_CONFIG: &str = "application/vnd.wasm.config.v0+json";
+/// Kind of a manifest.
+pub(super) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+/// Kind of the config of a WebAssembly artifact (CNCF, "Wasm OCI Artifact layout").
+pub(super) const CNCF_CONFIG: &str = "application/vnd.wasm.config.v0+json";
 const SPIN_APPLICATION: &str = "application/vnd.fermyon.spin.application.v1+config";
 const ATTESTATION: &str = "vnd.docker.reference.type";
 /// How much of a registry's word an error shows, in bytes.

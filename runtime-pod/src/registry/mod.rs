@@ -15,6 +15,7 @@ mod error;
 mod exchange;
 mod manifest;
 mod plain_http;
+mod push;
 mod reference;
 mod retry;
 mod token;

@@ -3,28 +3,31 @@
 use std::error::Error;
 use std::future::Future;
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, USER_AGENT};
 use http::{HeaderValue, Request, Response};
+use http_body::Body as _;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use rustls::crypto::ring;
+use rustls::CertificateError;
 
 use super::digest;
 use super::error::RegistryError;
 use crate::name_resolver::{NameResolver, NameResolverError};
+use crate::roots::Roots;
 
 /// How long a connection may take to be there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a registry may send nothing, before its answer and within.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// What a registry takes in a second at least, in bytes, of what is sent to it.
+const SLOWEST_BYTES: u64 = 64 << 10;
 /// How long a connection is kept that nobody uses.
 const KEEP_IDLE: Duration = Duration::from_secs(60);
 const AGENT: &str = concat!("wasmfn/", env!("CARGO_PKG_VERSION"));
@@ -45,14 +48,13 @@ pub(super) struct Received {
 }
 
 impl Transport {
-    pub(super) fn new(resolver: NameResolver) -> Self {
+    pub(super) fn new(resolver: NameResolver, roots: &Roots) -> Self {
         let mut tcp = HttpConnector::new_with_resolver(resolver);
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
         tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
         let connector = HttpsConnectorBuilder::new()
-            .with_provider_and_webpki_roots(Arc::new(ring::default_provider()))
-            .expect("ring offers what TLS 1.2 and 1.3 need")
+            .with_tls_config(roots.tls())
             .https_or_http()
             .enable_all_versions()
             .wrap_connector(tcp);
@@ -71,7 +73,9 @@ impl Transport {
         request
             .headers_mut()
             .insert(USER_AGENT, HeaderValue::from_static(AGENT));
-        in_time(self.client.request(request), server)
+        let sent_bytes = request.body().size_hint().exact().unwrap_or(0);
+        let limit = IDLE_TIMEOUT + Duration::from_secs(sent_bytes / SLOWEST_BYTES);
+        in_time(limit, self.client.request(request), server)
             .await?
             .map_err(|error| unreachable(server, cause(&error)))
     }
@@ -93,7 +97,7 @@ impl Transport {
         let mut body = response.into_body();
         let mut left = max_bytes;
         let mut cut = announced.is_some_and(|announced| announced > max_bytes);
-        while !cut && let Some(frame) = in_time(body.frame(), server).await? {
+        while !cut && let Some(frame) = in_time(IDLE_TIMEOUT, body.frame(), server).await? {
             let frame = frame.map_err(|error| {
                 unreachable(server, format!("the answer broke off: {}", cause(&error)))
             })?;
@@ -115,11 +119,15 @@ impl Transport {
     }
 }
 
-async fn in_time<T>(step: impl Future<Output = T>, server: &str) -> Result<T, RegistryError> {
-    tokio::time::timeout(IDLE_TIMEOUT, step).await.map_err(|_| {
+async fn in_time<T>(
+    limit: Duration,
+    step: impl Future<Output = T>,
+    server: &str,
+) -> Result<T, RegistryError> {
+    tokio::time::timeout(limit, step).await.map_err(|_| {
         unreachable(
             server,
-            format!("nothing came for {} seconds", IDLE_TIMEOUT.as_secs()),
+            format!("nothing came for {} seconds", limit.as_secs()),
         )
     })
 }
@@ -141,8 +149,17 @@ fn cause(error: &(dyn Error + 'static)) -> String {
                 None => error.to_string(),
             };
         }
-        if let Some(rustls::Error::InvalidMessage(_)) = current.downcast_ref::<rustls::Error>() {
-            return "it does not speak TLS, and is not listed as a plain-HTTP registry".to_owned();
+        match current.downcast_ref::<rustls::Error>() {
+            Some(rustls::Error::InvalidMessage(_)) => {
+                return "it does not speak TLS, and is not listed as a plain-HTTP registry"
+                    .to_owned();
+            }
+            Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
+                return "its certificate is of an authority that is not believed; those of private \
+                        ones are given to the installation"
+                    .to_owned();
+            }
+            _ => {}
         }
         let within = current
             .downcast_ref::<io::Error>()

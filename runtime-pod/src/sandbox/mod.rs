@@ -4,13 +4,17 @@
 pub mod keyvalue;
 mod log;
 mod memory;
+mod names;
 mod outbound;
 mod printer;
 mod refused;
 
 use std::sync::Arc;
 
-use wasmtime::{Store, component::ResourceTable};
+use wasmtime::{
+    Store,
+    component::{Linker, ResourceTable},
+};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_config::WasiConfigVariables;
 use wasmtime_wasi_http::{
@@ -28,14 +32,17 @@ pub use refused::Refused;
 
 use crate::{
     budget::Reservation,
-    engine::{Module, Occupancy},
-    function::Version,
+    engine::{Module, Occupancy, Wasi},
+    function::{Reuse, Version},
     limits::Limits,
 };
 use keyvalue::{Granted, Keyvalue};
 use outbound::{Allowance, Hooks};
 
-/// Handles that a guest may hold at the same time: all that it leaves behind is ended without a break.
+/// Handles that a guest may hold for each request that it serves at the same time: the host holds up to
+/// 80 KB behind one.
+const HANDLES_EACH: usize = 1000;
+/// Handles that a guest may hold in all: what it leaves behind is ended without a break.
 const MAX_HANDLES: usize = 4000;
 /// Bytes that the host copies for one call of the guest.
 pub(crate) const HOST_CALL_BYTES: usize = 16 << 20;
@@ -43,6 +50,18 @@ pub(crate) const HOST_CALL_BYTES: usize = 16 << 20;
 pub(crate) const MAX_RANDOM_BYTES: u64 = 1 << 20;
 /// Size of one set of headers, as it is held in memory.
 const MAX_HEADER_BYTES: usize = 64 << 10;
+
+/// Puts bounds to words that the host keeps for guests of a generation; what the linker has of them is
+/// replaced.
+pub(crate) fn bound_names(linker: &mut Linker<Sandbox>, wasi: Wasi) -> wasmtime::Result<()> {
+    linker.allow_shadowing(true);
+    names::bound_p2(linker)?;
+    if wasi == Wasi::V0_3 {
+        names::bound_p3(linker)?;
+    }
+    linker.allow_shadowing(false);
+    Ok(())
+}
 
 /// The data of one instance's store.
 pub struct Sandbox {
@@ -76,8 +95,9 @@ impl Sandbox {
         outbound: &Arc<Outbound>,
         reservation: Reservation,
     ) -> Store<Self> {
+        let most_handles = most_handles(version);
         let mut table = ResourceTable::new();
-        table.set_max_capacity(MAX_HANDLES);
+        table.set_max_capacity(most_handles);
         let mut http = WasiHttpCtx::new();
         http.set_field_size_limit(MAX_HEADER_BYTES);
         let caller = Caller {
@@ -103,7 +123,7 @@ impl Sandbox {
         let mut store = Store::new(module.engine().wasmtime(), sandbox);
         store.limiter(|sandbox| &mut sandbox.memory);
         store.set_hostcall_fuel(HOST_CALL_BYTES);
-        store.set_max_component_handles(MAX_HANDLES);
+        store.set_max_component_handles(most_handles);
         store
     }
 
@@ -169,6 +189,11 @@ impl Limited for Sandbox {
     fn memory(&self) -> &MemoryLimit {
         &self.memory
     }
+}
+
+fn most_handles(version: &Version) -> usize {
+    let at_once = version.reuse().map_or(1, Reuse::most_at_once);
+    (HANDLES_EACH * at_once as usize).min(MAX_HANDLES)
 }
 
 /// Environment, output, clocks and randomness; no files, sockets or name look-up.

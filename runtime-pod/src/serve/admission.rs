@@ -108,7 +108,7 @@ impl Admission {
         if !(self.share).allows(before.into(), 1, self.slots.free().into()) {
             return Err(self.refuse_full());
         }
-        let slot = self.slots.take().ok_or_else(|| self.refuse_full())?;
+        let slot = self.slots.take(1).ok_or_else(|| self.refuse_full())?;
         let permit = Arc::new(Permit {
             _in_flight: in_flight,
             _slot: slot,
@@ -143,10 +143,11 @@ impl Admission {
         before: u32,
         pools: &Pools,
     ) -> Result<Room, Refusal> {
-        let slots = module.engine().slots();
+        let (slots, weight) = (module.engine().slots(), module.slots());
+        let held = u64::from(before) * u64::from(weight);
         let slot = loop {
-            if (self.share).allows(before.into(), 1, slots.free().into()) {
-                match slots.take() {
+            if (self.share).allows(held, weight.into(), slots.free().into()) {
+                match slots.take(weight) {
                     Some(slot) => break slot,
                     None if pools.let_go_of(slots) => {}
                     None => return Err(self.refuse_full()),

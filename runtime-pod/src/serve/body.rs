@@ -120,6 +120,27 @@ where
     }
 }
 
+/// The next frame that is not empty. Gateways share a connection among answers, and end it after a number of
+/// empty frames.
+fn poll_something<B>(
+    body: &mut B,
+    context: &mut Context<'_>,
+) -> Poll<Option<Result<Frame<Bytes>, Error>>>
+where
+    B: Body<Data = Bytes, Error = Error> + Unpin,
+{
+    let next = ready!(Pin::new(body).poll_frame(context));
+    let data = next
+        .as_ref()
+        .and_then(|frame| frame.as_ref().ok()?.data_ref());
+    if data.is_some_and(Bytes::is_empty) {
+        // Others first: there may be any number of them.
+        context.waker().wake_by_ref();
+        return Poll::Pending;
+    }
+    Poll::Ready(next)
+}
+
 /// Trailers pass, but for those that belong to wasmfn.
 fn without_own(mut frame: Frame<Bytes>) -> Frame<Bytes> {
     if let Some(trailers) = frame.trailers_mut() {
@@ -197,6 +218,8 @@ impl Drop for GuestBody {
                 self.complete();
                 self.read_to_end();
             }
+            // What the guest does after it has said all is its own business.
+            Outstanding::NoBody if self.inner.has_ended() => self.complete(),
             // Its guest ends: what it would send is for nobody.
             Outstanding::NoBody => self.note_complete(),
             Outstanding::Bytes(_) | Outstanding::Unknown => {}
@@ -226,7 +249,7 @@ impl Body for GuestBody {
             ));
             return self.break_off(Error::HttpResponseTimeout, context);
         }
-        match ready!(Pin::new(&mut self.inner).poll_frame(context)) {
+        match ready!(poll_something(&mut self.inner, context)) {
             Some(Ok(frame)) => {
                 let length = frame.data_ref().map_or(0, Bytes::len) as u64;
                 let Some(left) = self.left_bytes.checked_sub(length) else {
@@ -253,5 +276,29 @@ impl Body for GuestBody {
 
     fn size_hint(&self) -> SizeHint {
         self.inner.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use futures::stream;
+    use http::HeaderMap;
+    use http_body_util::StreamBody;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn empty_frames_do_not_pass() {
+        let data = |text: &'static str| Ok(Frame::data(Bytes::from_static(text.as_bytes())));
+        let end = Ok(Frame::trailers(HeaderMap::new()));
+        let frames = [data(""), data("a"), data(""), data(""), data("b"), end];
+        let mut body = StreamBody::new(stream::iter(frames));
+        let mut passed = Vec::new();
+        while let Some(frame) = poll_fn(|context| poll_something(&mut body, context)).await {
+            passed.push(frame.unwrap().into_data().ok());
+        }
+        assert_eq!(passed, [Some("a".into()), Some("b".into()), None]);
     }
 }

@@ -27,6 +27,10 @@ const MAX_HEADERS: usize = 200;
 const MAX_HEADER_LIST_BYTES: u32 = 64 << 10;
 /// Requests at the same time on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 1000;
+/// Bytes of one request that may be under way over HTTP/2, read by its guest or not, and of all: a body that
+/// is not read holds up no other.
+const STREAM_WINDOW: u32 = 64 << 10;
+const CONNECTION_WINDOW: u32 = 64 << 20;
 /// How often a quiet HTTP/2 connection is asked whether it lives, and how long it may take.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
@@ -111,6 +115,8 @@ fn builder() -> auto::Builder<TokioExecutor> {
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
         .max_header_list_size(MAX_HEADER_LIST_BYTES)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT);
     builder

@@ -1,5 +1,5 @@
-//! Copies compiled code from a sibling. Whether it is what it should be, the seal under it says, or
-//! the digest of a text.
+//! Copies compiled code from a sibling, or from the next one, where what came is not what it should be:
+//! the seal under code says that, and the digest of a text.
 
 use std::{
     fs::File,
@@ -37,9 +37,9 @@ const WAITING: usize = 2;
 
 /// What asking for code came to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Copied {
-    /// A sibling had it: the file holds what it sent.
-    Sent,
+pub(crate) enum Copied<T> {
+    /// A sibling had it: the file holds what it sent, which was found to be right.
+    Sent(T),
     /// A sibling will have it soon.
     Soon,
     /// No sibling has it, or will have it before this pod would.
@@ -47,19 +47,33 @@ pub(crate) enum Copied {
 }
 
 impl Siblings {
-    /// Asks all for the code of `key`, and writes it to `file`.
-    pub(crate) async fn copy_code(&self, key: &CodeKey, file: File) -> Copied {
+    /// Asks all for the code of `key`, and writes it to `file`. `check` says what stands behind it, or
+    /// what is wrong with it.
+    pub(crate) async fn copy_code<T: Send + 'static>(
+        &self,
+        key: &CodeKey,
+        file: File,
+        check: impl Check<T>,
+    ) -> Copied<T> {
         let path = format!("/v1/code/{key}");
-        self.copy(&path, file, MAX_BYTES, CODE_TIMEOUT).await
+        self.copy(&path, file, MAX_BYTES, CODE_TIMEOUT, check).await
     }
 
-    /// Asks all for a text, and writes it to `file`; says whether somebody had it.
-    pub(crate) async fn copy_text(&self, text: &Text, file: File) -> bool {
+    /// Asks all for a text, and writes it to `file`; says whether somebody had one that is right.
+    pub(crate) async fn copy_text(&self, text: &Text, file: File, check: impl Check<()>) -> bool {
         let path = format!("/v1/texts/{}", text.digest);
-        self.copy(&path, file, text.bytes, TEXT_TIMEOUT).await == Copied::Sent
+        let copied = self.copy(&path, file, text.bytes, TEXT_TIMEOUT, check);
+        copied.await == Copied::Sent(())
     }
 
-    async fn copy(&self, path: &str, file: File, max_bytes: u64, within: Duration) -> Copied {
+    async fn copy<T: Send + 'static>(
+        &self,
+        path: &str,
+        file: File,
+        max_bytes: u64,
+        within: Duration,
+        check: impl Check<T>,
+    ) -> Copied<T> {
         let Some(token) = self.token() else {
             return Copied::Nobody;
         };
@@ -75,10 +89,10 @@ impl Siblings {
             if head.answer.status() == StatusCode::OK {
                 let sibling = head.other;
                 let body = head.answer.into_body();
-                match receive(body, &file, max_bytes, within).await {
-                    Ok(()) => return Copied::Sent,
+                match receive(body, &file, max_bytes, within, check.clone()).await {
+                    Ok(found) => return Copied::Sent(found),
                     Err(error) => {
-                        tracing::warn!(%sibling, path, %error, "a sibling's code broke off");
+                        tracing::warn!(%sibling, path, %error, "a sibling's code was not taken");
                     }
                 }
             } else if stage(&head).is_some_and(|stage| waits(head.own, head.other, stage)) {
@@ -89,6 +103,11 @@ impl Siblings {
     }
 }
 
+/// What is asked of a file once all of it has come.
+pub(crate) trait Check<T>: Fn(&File) -> io::Result<T> + Clone + Send + 'static {}
+
+impl<T, F: Fn(&File) -> io::Result<T> + Clone + Send + 'static> Check<T> for F {}
+
 /// How far a sibling is that has no code yet, if it will have it.
 fn stage(head: &Head) -> Option<Stage> {
     if head.answer.status() != StatusCode::ACCEPTED {
@@ -97,16 +116,28 @@ fn stage(head: &Head) -> Option<Stage> {
     Stage::parse(head.answer.headers().get(STAGE_HEADER)?.to_str().ok()?)
 }
 
-/// Takes what comes while another thread writes what has come. Nobody writes any more when it returns.
-async fn receive(body: Incoming, file: &File, max_bytes: u64, within: Duration) -> io::Result<()> {
+/// Takes what comes while another thread writes what has come, and checks it at the end. Nobody writes any
+/// more when it returns.
+async fn receive<T: Send + 'static>(
+    body: Incoming,
+    file: &File,
+    max_bytes: u64,
+    within: Duration,
+    check: impl Check<T>,
+) -> io::Result<T> {
     let (pieces, waiting) = mpsc::channel(WAITING);
     let file = file.try_clone()?;
     let piece = Bytes::new();
-    let writing =
-        spawn_blocking(move || records::write(Pieces { waiting, piece }, &file, max_bytes));
+    let writing = spawn_blocking(move || {
+        let pieces = Pieces { waiting, piece };
+        records::write(pieces, &file, max_bytes).map(|()| file)
+    });
     let passed_on = timeout(within, pass_on(body, pieces)).await;
-    writing.await.map_err(io::Error::other)??;
-    passed_on.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    let file = writing.await.map_err(io::Error::other)??;
+    passed_on.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
+    spawn_blocking(move || check(&file))
+        .await
+        .map_err(io::Error::other)?
 }
 
 async fn pass_on(mut body: Incoming, pieces: mpsc::Sender<Bytes>) -> io::Result<()> {

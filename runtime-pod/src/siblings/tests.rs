@@ -1,4 +1,10 @@
-use std::{fs::File, io::Write, net::SocketAddr, sync::Arc};
+use std::{
+    fs::File,
+    io::{self, Read, Seek, Write},
+    net::SocketAddr,
+    os::unix::fs::FileExt,
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use tempfile::TempDir;
@@ -18,7 +24,7 @@ use crate::{
     command::contract::Counting,
     engine::{EngineSet, Target},
     samples,
-    store::{CodeStore, ModuleStore},
+    store::{CodeStore, ModuleStore, check_text},
     tokens::Tokens,
 };
 
@@ -91,14 +97,22 @@ fn the_signature_binds_token_digest_and_bytes() {
     assert_ne!(signed, signature("token", DIGEST, b"modul"));
 }
 
-/// What asking `siblings` for code comes to, and the bytes that came.
-async fn copy(siblings: &[&Sibling], token: &str, key: &CodeKey) -> (Copied, Vec<u8>) {
+/// One who asks `siblings`, and shows `token`.
+fn asking(siblings: &[&Sibling], token: &str) -> Siblings {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("module-token"), token).unwrap();
     let addresses = siblings.iter().map(|sibling| sibling.address).collect();
-    let siblings = Siblings::at(addresses, Tokens::open(folder.path().to_owned()));
+    Siblings::at(addresses, Tokens::open(folder.path().to_owned()))
+}
+
+/// What asking `siblings` for code comes to, and the bytes that came.
+async fn copy(siblings: &[&Sibling], token: &str, key: &CodeKey) -> (Copied<()>, Vec<u8>) {
+    let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("copy");
-    let copied = siblings.copy_code(key, File::create(&path).unwrap()).await;
+    let file = File::create(&path).unwrap();
+    let copied = asking(siblings, token)
+        .copy_code(key, file, |_: &_| Ok(()))
+        .await;
     (copied, std::fs::read(path).unwrap())
 }
 
@@ -117,7 +131,7 @@ async fn code_is_copied_from_whoever_has_it_with_its_seal() {
     let bytes = vec![7; 2 * CHUNK_BYTES + 1];
     let key = store(&with, &bytes);
     let (copied, sent) = copy(&[&without, &with], "secret", &key).await;
-    assert_eq!(copied, Copied::Sent);
+    assert_eq!(copied, Copied::Sent(()));
     assert_eq!(sent.len(), bytes.len() + 96);
     assert_eq!(sent[..bytes.len()], bytes);
 
@@ -127,9 +141,36 @@ async fn code_is_copied_from_whoever_has_it_with_its_seal() {
 }
 
 #[tokio::test]
+async fn what_is_not_right_is_had_from_another_sibling() {
+    let (wrong, right) = (sibling("secret").await, sibling("secret").await);
+    let key = store(&wrong, b"wrong");
+    assert_eq!(store(&right, b"right"), key);
+    let check = |file: &File| {
+        let mut code = [0; 5];
+        file.read_exact_at(&mut code, 0)?;
+        let is_right = code == *b"right";
+        is_right.then_some(code).ok_or(io::ErrorKind::Other.into())
+    };
+    // Whoever answers first is asked first: either may be.
+    for _ in 0..8 {
+        let siblings = asking(&[&wrong, &right], "secret");
+        let copied = siblings
+            .copy_code(&key, tempfile::tempfile().unwrap(), check)
+            .await;
+        assert_eq!(copied, Copied::Sent(*b"right"));
+    }
+    let siblings = asking(&[&wrong], "secret");
+    let copied = siblings
+        .copy_code(&key, tempfile::tempfile().unwrap(), check)
+        .await;
+    assert_eq!(copied, Copied::Nobody);
+}
+
+#[tokio::test]
 async fn a_text_is_copied_by_its_digest() {
     let sibling = sibling("secret").await;
-    let bytes = vec![7; 2 * CHUNK_BYTES];
+    // A page of zeros at its end is not sent.
+    let bytes = [vec![7; 2 * CHUNK_BYTES], vec![0; 4096]].concat();
     let original = tempfile::tempfile().unwrap();
     (&original).write_all(&bytes).unwrap();
     let length = bytes.len() as u64;
@@ -139,26 +180,27 @@ async fn a_text_is_copied_by_its_digest() {
         digest: TextDigest::of(&original, &(0..length)).unwrap(),
     };
     let copies = |token: &'static str, text: Text| {
-        let address = sibling.address;
+        let siblings = asking(&[&sibling], token);
         async move {
-            let folder = tempfile::tempdir().unwrap();
-            std::fs::write(folder.path().join("module-token"), token).unwrap();
-            let siblings = Siblings::at(vec![address], Tokens::open(folder.path().to_owned()));
-            let path = folder.path().join("copy");
-            let file = File::create(&path).unwrap();
-            let is_copied = siblings.copy_text(&text, file).await;
-            is_copied.then(|| std::fs::read(path).unwrap())
+            let mut copy = tempfile::tempfile().unwrap();
+            let check = move |copy: &_| check_text(&text, copy);
+            let file = copy.try_clone().unwrap();
+            let is_copied = siblings.copy_text(&text, file, check).await;
+            let mut bytes = Vec::new();
+            copy.rewind().unwrap();
+            copy.read_to_end(&mut bytes).unwrap();
+            is_copied.then_some(bytes)
         }
     };
     assert_eq!(copies("secret", text).await, None, "it is not there yet");
     let texts = sibling.code.store().texts().unwrap();
     let draft = texts.draft(&text).unwrap();
     draft.writer().unwrap().write_all(&bytes).unwrap();
-    assert!(texts.accept(draft).unwrap().is_some());
+    texts.accept(draft).unwrap();
     assert!(copies("secret", text).await == Some(bytes));
     assert_eq!(copies("guess", text).await, None);
     let short = Text {
-        bytes: length - 1,
+        bytes: length - 4097,
         ..text
     };
     assert_eq!(copies("secret", short).await, None, "more is not taken");
@@ -195,11 +237,12 @@ async fn nothing_is_left_of_code_that_broke_off() {
     let file = File::create(&path).unwrap();
     let both = [
         (breaks_off().await, Copied::Nobody, 400),
-        (sibling.address, Copied::Sent, 4 + 96),
+        (sibling.address, Copied::Sent(()), 4 + 96),
     ];
     for (address, expected, length) in both {
         let siblings = Siblings::at(vec![address], Arc::clone(&tokens));
-        let copied = siblings.copy_code(&key, file.try_clone().unwrap()).await;
+        let file = file.try_clone().unwrap();
+        let copied = siblings.copy_code(&key, file, |_: &_| Ok(())).await;
         assert_eq!(copied, expected);
         assert_eq!(std::fs::metadata(&path).unwrap().len(), length);
     }
@@ -215,5 +258,5 @@ async fn code_that_a_sibling_makes_is_waited_for() {
     claim.making();
     assert_eq!(copy(&[&sibling], "secret", &key).await.0, Copied::Soon);
     store(&sibling, b"code");
-    assert_eq!(copy(&[&sibling], "secret", &key).await.0, Copied::Sent);
+    assert_eq!(copy(&[&sibling], "secret", &key).await.0, Copied::Sent(()));
 }

@@ -212,12 +212,13 @@ impl CodeStore {
         }
     }
 
-    /// What stands behind code that somebody else has made, if it bears the seal.
+    /// What stands behind `code` that somebody else has made.
     ///
     /// # Errors
-    /// If the file cannot be read.
-    pub(crate) fn check_seal(&self, draft: &CodeDraft) -> io::Result<Option<Trailer>> {
-        self.seal.check(&draft.key, &draft.draft.file)
+    /// If it does not bear the seal, or the file cannot be read.
+    pub(crate) fn check_seal(&self, key: &CodeKey, code: &File) -> io::Result<Trailer> {
+        let trailer = self.seal.check(key, code)?;
+        trailer.ok_or_else(|| io::Error::other("it does not bear the namespace's seal"))
     }
 
     /// Code whose [seal is right](Self::check_seal); none, where its text is not there.

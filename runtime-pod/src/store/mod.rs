@@ -22,6 +22,7 @@ pub(crate) use code::{CodeDraft, CodeStore};
 #[cfg(feature = "pod")]
 pub use functions::FunctionStore;
 pub use modules::ModuleStore;
+pub(crate) use texts::check as check_text;
 
 /// Writes `bytes` so that `path` holds either what it held or all of them, also after a crash.
 pub(crate) fn write_atomically(path: &Path, bytes: &[&[u8]]) -> io::Result<()> {

@@ -21,6 +21,8 @@ pub(crate) struct TextStore {
     room: Arc<Room>,
     /// Files that hold what their names say.
     checked: Mutex<HashMap<TextDigest, Identity>>,
+    /// Held by the one who reads a text: after a restart, many functions ask for the same at once.
+    checking: Mutex<()>,
     /// Held by the one who gives or takes a name.
     naming: Mutex<()>,
 }
@@ -29,7 +31,6 @@ pub(crate) struct TextStore {
 #[derive(Debug)]
 pub(crate) struct TextDraft {
     digest: TextDigest,
-    bytes: u64,
     draft: Draft,
 }
 
@@ -40,11 +41,25 @@ impl TextDraft {
     }
 }
 
+/// Whether a copy of `text` is that, all of it. Gives the file its length: zeros at its end are not sent.
+///
+/// # Errors
+/// If it is another text, or the file cannot be read.
+pub(crate) fn check(text: &Text, copy: &File) -> io::Result<()> {
+    copy.set_len(text.bytes)?;
+    if TextDigest::of(copy, &(0..text.bytes))? == text.digest {
+        Ok(())
+    } else {
+        Err(io::Error::other("it is another text"))
+    }
+}
+
 impl TextStore {
     pub(super) fn new(room: Arc<Room>) -> Self {
         Self {
             room,
             checked: Mutex::default(),
+            checking: Mutex::default(),
             naming: Mutex::default(),
         }
     }
@@ -88,7 +103,12 @@ impl TextStore {
 
     fn is_whole(&self, digest: &TextDigest, file: &File) -> io::Result<bool> {
         let identity = Identity::of(file)?;
-        if self.lock().get(digest) == Some(&identity) {
+        let is_checked = || self.lock().get(digest) == Some(&identity);
+        if is_checked() {
+            return Ok(true);
+        }
+        let _checking = self.checking.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_checked() {
             return Ok(true);
         }
         let is_whole = TextDigest::of(file, &(0..identity.bytes()))? == *digest;
@@ -116,12 +136,8 @@ impl TextStore {
         code.seek(SeekFrom::Start(range.start))?;
         let mut bytes = io::Read::take(code, text.bytes);
         io::copy(&mut bytes, &mut &draft.draft.file)?;
-        match self.accept(draft)? {
-            Some(file) => Ok((text, file)),
-            None => Err(io::Error::other(
-                "the text is another one once it is copied",
-            )),
-        }
+        check(&text, &draft.draft.file)?;
+        Ok((text, self.accept(draft)?))
     }
 
     /// Begins a copy of `text`.
@@ -131,39 +147,29 @@ impl TextStore {
     pub(crate) fn draft(&self, text: &Text) -> io::Result<TextDraft> {
         Ok(TextDraft {
             digest: text.digest,
-            bytes: text.bytes,
             draft: Draft::begin(&self.room, &name(&text.digest))?,
         })
     }
 
-    /// Stores a copy, if it is the text that it should be. Not synced: that is done before code that
-    /// names it is stored.
+    /// Stores a copy that was [checked](check). Not synced: that is done before code that names it is
+    /// stored.
     ///
     /// # Errors
     /// If the file cannot be read or named.
-    pub(crate) fn accept(&self, copy: TextDraft) -> io::Result<Option<File>> {
-        let TextDraft {
-            digest,
-            bytes,
-            draft,
-        } = copy;
-        // Zeros at its end are not sent.
-        draft.file.set_len(bytes)?;
-        if TextDigest::of(&draft.file, &(0..bytes))? != digest {
-            return Ok(None);
-        }
+    pub(crate) fn accept(&self, copy: TextDraft) -> io::Result<File> {
+        let TextDraft { digest, draft } = copy;
         let identity = Identity::of(&draft.file)?;
         let naming = self.naming.lock().unwrap_or_else(PoisonError::into_inner);
         // Another function may have brought it meanwhile: all map the same pages.
         if let Some(there) = self.raw(&digest)
             && self.lock().get(&digest) == Some(&Identity::of(&there)?)
         {
-            return Ok(Some(there));
+            return Ok(there);
         }
         self.lock().insert(digest, identity);
         draft.rename(&self.room, &name(&digest))?;
         drop(naming);
-        draft.file.try_clone().map(Some)
+        draft.file.try_clone()
     }
 
     /// Sees to it that a text, if it is there, outlives a crash of the node.
@@ -238,7 +244,13 @@ mod tests {
         for (bytes, is_taken) in copies {
             let copy = store.draft(&text).unwrap();
             copy.writer().unwrap().write_all(bytes).unwrap();
-            assert_eq!(store.accept(copy).unwrap().is_some(), is_taken);
+            let is_right = check(&text, &copy.draft.file).is_ok();
+            assert_eq!(is_right, is_taken);
+            if is_right {
+                store.accept(copy).unwrap();
+            } else {
+                drop(copy);
+            }
             assert_eq!(files(folder.path()).len(), usize::from(is_taken));
             assert_eq!(store.find(&text.digest).is_some(), is_taken);
             for file in files(folder.path()) {

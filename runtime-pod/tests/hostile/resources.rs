@@ -136,6 +136,15 @@ async fn what_the_host_holds_for_a_guest_is_limited() {
         is_refused(path, &arena.get(path).await, 500, reason);
         arena.is_well(path, before).await;
     }
+    for (letters, taken) in [
+        (64, "[true, true, true]"),
+        (65, "[false, true, true]"),
+        (600, "[false, false, true]"),
+        (1_000_000, "[false, false, false]"),
+    ] {
+        let path = format!("/long-words?count={letters}");
+        assert_eq!(arena.get(&path).await.text, taken, "{letters}");
+    }
     assert_eq!(arena.get("/recurse?count=100").await.text, "5050");
     assert_eq!(arena.get("/random?count=4096").await.text, "4096");
 }

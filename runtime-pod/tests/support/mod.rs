@@ -34,6 +34,8 @@ use wasmfn_runtime::{
     function::ResolutionAuthority,
     name_resolver::NameResolver,
     report::Pod,
+    roots::Roots,
+    runtime::SLOTS,
     sandbox::{OwnHosts, keyvalue::Offers},
     serve::{DataPort, Trust, default_threads},
     siblings::Siblings,
@@ -68,6 +70,7 @@ pub struct Plan {
     /// Threads that serve.
     pub threads: NonZeroUsize,
     pub memory_budget_bytes: u64,
+    pub slots: u32,
     pub folder: Option<Arc<TempDir>>,
     pub compiler: Program,
     /// Module ports of its siblings.
@@ -90,6 +93,7 @@ impl Default for Plan {
         Self {
             threads: default_threads(),
             memory_budget_bytes: 1 << 30,
+            slots: SLOTS,
             folder: None,
             compiler: compiler(),
             siblings: None,
@@ -118,6 +122,7 @@ impl World {
             pod: Pod::default(),
             threads: plan.threads,
             memory_budget_bytes: plan.memory_budget_bytes,
+            slots: plan.slots,
             module_max_bytes: 64 << 20,
             state_folder: Some(folder.path().to_owned()),
             compiler: plan.compiler,
@@ -129,6 +134,7 @@ impl World {
                 .siblings
                 .map(|siblings| Siblings::at(siblings, Tokens::open(folder.path().to_owned()))),
             stores: Offers::Named(plan.stores),
+            roots: Roots::default(),
             own_hosts: OwnHosts::default(),
             serves_wasi_0_3: true,
             observer: None,

@@ -43,6 +43,7 @@ impl Guest for Hostile {
             "/leak-handles" => leak_handles(),
             "/leak-streams" => leak_streams(&request),
             "/large-call" => large_call(usize::try_from(count).unwrap_or(usize::MAX)),
+            "/long-words" => say(out, 200, &long_words(usize::try_from(count).unwrap_or(usize::MAX))),
             "/random" => say(out, 200, &random::get_random_bytes(count).len().to_string()),
             "/log" => {
                 for line in 0..count {
@@ -178,6 +179,18 @@ fn large_call(bytes: usize) {
     let text = "a".repeat(bytes);
     let request = OutgoingRequest::new(Fields::new());
     let _ = request.set_authority(Some(&text));
+}
+
+/// Which words of a request the host takes that have so many letters: method, authority, path.
+fn long_words(letters: usize) -> String {
+    let word = "A".repeat(letters);
+    let request = OutgoingRequest::new(Fields::new());
+    let taken = [
+        request.set_method(&Method::Other(word.clone())),
+        request.set_authority(Some(&word)),
+        request.set_path_with_query(Some(&format!("/{word}"))),
+    ];
+    format!("{:?}", taken.map(|taken| taken.is_ok()))
 }
 
 fn outgoing(authority: &str) -> OutgoingRequest {

@@ -23,6 +23,9 @@ pub(crate) enum StoreError {
     /// The function's part of the store holds all that it may.
     #[error("the store is full")]
     Full,
+    /// Others hold too much.
+    #[error("the stores have too much to do")]
+    Busy,
     /// What shall be incremented is no number, or becomes too large a one.
     #[error("the value is no whole number that can be incremented so far")]
     NotANumber,

@@ -11,6 +11,7 @@ mod space;
 mod stores;
 #[cfg(test)]
 mod tests;
+mod traffic;
 mod wasi;
 
 pub(crate) use backend::{Backend, StoreError};

@@ -6,10 +6,15 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::Semaphore;
 use wasmfn_crds::stores::{STORE_PASSWORD_FIELD, STORE_USERNAME_FIELD, StoreOffer, StoreOffers};
 
-use super::{Backend, Space, memory::Memory, nats::Nats, redis::Redis};
+use super::{
+    Backend, Space, StoreError,
+    memory::Memory,
+    nats::Nats,
+    redis::Redis,
+    traffic::{Admitted, OfFunction, Traffic, Turn},
+};
 use crate::{
     budget::Budget,
     references::{MissingReference, References},
@@ -17,8 +22,6 @@ use crate::{
 
 /// Longest time of one operation, with connecting.
 pub(super) const OPERATION_TIMEOUT: Duration = Duration::from_secs(5);
-/// Operations of all guests at the same time: what bounds the values that are under way.
-const OPERATIONS: usize = 64;
 
 /// A function cannot have a store.
 #[derive(Debug, thiserror::Error)]
@@ -66,7 +69,7 @@ struct Opened {
 pub struct Stores {
     offers: Offers,
     opened: Mutex<Opened>,
-    operations: Arc<Semaphore>,
+    traffic: Arc<Traffic>,
     budget: Arc<Budget>,
 }
 
@@ -95,7 +98,7 @@ impl Stores {
         Arc::new(Self {
             offers,
             opened: Mutex::default(),
-            operations: Arc::new(Semaphore::new(OPERATIONS)),
+            traffic: Arc::default(),
             budget,
         })
     }
@@ -117,7 +120,8 @@ impl Stores {
         Ok(Granted {
             space,
             stores: by_name,
-            operations: Arc::clone(&self.operations),
+            traffic: Arc::clone(&self.traffic),
+            of_function: OfFunction::default(),
         })
     }
 
@@ -180,7 +184,8 @@ fn read(secret: &str, references: &References) -> Result<Credentials, MissingRef
 pub struct Granted {
     space: Space,
     stores: BTreeMap<String, Arc<dyn Backend>>,
-    operations: Arc<Semaphore>,
+    traffic: Arc<Traffic>,
+    of_function: OfFunction,
 }
 
 impl std::fmt::Debug for Granted {
@@ -204,8 +209,13 @@ impl Granted {
         &self.space
     }
 
-    /// What operations at the same time share.
-    pub(super) const fn operations(&self) -> &Arc<Semaphore> {
-        &self.operations
+    /// Lets an operation with so many bytes of arguments wait for its turn, unless that is too much.
+    pub(super) fn admit(&self, argument_bytes: usize) -> Result<Admitted<'_>, StoreError> {
+        self.traffic.admit(&self.of_function, argument_bytes)
+    }
+
+    /// Waits until an operation whose answer holds at most so many bytes may go on.
+    pub(super) async fn turn(&self, answer_bytes: usize) -> Result<Turn<'_>, StoreError> {
+        self.traffic.turn(&self.of_function, answer_bytes).await
     }
 }

@@ -10,13 +10,17 @@ use wasmtime::{
 };
 
 use super::{
-    BATCH_MAX_BYTES, BATCH_MAX_KEYS, Backend, Granted, KEY_MAX_BYTES, Space, StoreError,
+    BATCH_MAX_BYTES, BATCH_MAX_KEYS, Backend, Granted, KEY_MAX_BYTES, PAGE_KEYS, Space, StoreError,
     VALUE_MAX_BYTES, stores::OPERATION_TIMEOUT,
 };
 use crate::sandbox::{GuestLog, Refused};
 
 /// Operations of one batch at the same time.
 const BATCH_WIDTH: usize = 8;
+/// Values that a batch may hold at the same time: what it may give, and the last that it got.
+const BATCH_ANSWER_VALUES: usize = BATCH_MAX_BYTES / VALUE_MAX_BYTES + BATCH_WIDTH;
+/// What a page of keys may hold: some more than it should.
+const PAGE_BYTES: usize = 2 * PAGE_KEYS * KEY_MAX_BYTES;
 
 /// A store that a guest has opened.
 #[derive(Clone)]
@@ -88,13 +92,17 @@ impl Operation<'_> {
         self.granted.space()
     }
 
-    /// Waits for `work`, within its time and turn.
+    /// Waits for `work`, within its time and turn. Its `arguments` have been looked at before: what waits
+    /// is no more than may be, and nothing waits that is refused in the end.
     async fn finish<T>(
         &self,
+        arguments: Result<usize, StoreError>,
+        answer_bytes: usize,
         work: impl Future<Output = Result<T, StoreError>> + Send,
     ) -> Result<T, Failure> {
         let turn = async {
-            let _turn = self.granted.operations().acquire().await;
+            let _held = self.granted.admit(arguments?)?;
+            let _turn = self.granted.turn(answer_bytes).await?;
             work.await
         };
         let result = timeout(OPERATION_TIMEOUT, turn).await;
@@ -106,9 +114,11 @@ impl Operation<'_> {
     /// Says what went wrong: all of it to the log, and no more than a sentence to the guest.
     fn failed(&self, error: &StoreError) -> Failure {
         let reason = match error {
-            StoreError::Key | StoreError::Value | StoreError::Batch | StoreError::Full => {
-                Refused::StoreLimit
-            }
+            StoreError::Key
+            | StoreError::Value
+            | StoreError::Batch
+            | StoreError::Full
+            | StoreError::Busy => Refused::StoreLimit,
             StoreError::NotANumber | StoreError::Late | StoreError::Server(_) => {
                 Refused::StoreFailed
             }
@@ -122,26 +132,36 @@ impl Operation<'_> {
     }
 }
 
-fn key(key: &str) -> Result<(), StoreError> {
+/// The bytes of a key that is one.
+fn key(key: &str) -> Result<usize, StoreError> {
     let is_key = (1..=KEY_MAX_BYTES).contains(&key.len());
-    is_key.then_some(()).ok_or(StoreError::Key)
+    is_key.then_some(key.len()).ok_or(StoreError::Key)
 }
 
-fn value(value: &[u8]) -> Result<(), StoreError> {
+/// The bytes of a value that is not too large.
+fn value(value: &[u8]) -> Result<usize, StoreError> {
     let fits = value.len() <= VALUE_MAX_BYTES;
-    fits.then_some(()).ok_or(StoreError::Value)
+    fits.then_some(value.len()).ok_or(StoreError::Value)
 }
 
-/// Whether these are a batch, with `bytes` of values.
-fn batch<'a>(
-    keys: impl ExactSizeIterator<Item = &'a String>,
-    bytes: usize,
-) -> Result<(), StoreError> {
-    if keys.len() > BATCH_MAX_KEYS || bytes > BATCH_MAX_BYTES {
+/// The bytes of a batch's keys.
+fn batch(keys: &[String]) -> Result<usize, StoreError> {
+    if keys.len() > BATCH_MAX_KEYS {
         return Err(StoreError::Batch);
     }
-    let mut keys = keys;
-    keys.try_for_each(|name| key(name))
+    keys.iter().map(|name| key(name)).sum()
+}
+
+/// The bytes of a batch's keys and values.
+fn batch_of_pairs(keys: &[String], values: &[Vec<u8>]) -> Result<usize, StoreError> {
+    if values.iter().map(Vec::len).sum::<usize>() > BATCH_MAX_BYTES {
+        return Err(StoreError::Batch);
+    }
+    let of_values: usize = values
+        .iter()
+        .map(|content| value(content))
+        .sum::<Result<_, _>>()?;
+    Ok(batch(keys)? + of_values)
 }
 
 impl store::Host for Keyvalue<'_> {
@@ -174,8 +194,7 @@ impl store::HostBucket for Keyvalue<'_> {
     ) -> Result<Option<Vec<u8>>, Failure> {
         let on = self.on(&bucket)?;
         let (store, space) = (on.store(), on.space());
-        on.finish(async {
-            key(&name)?;
+        on.finish(key(&name), VALUE_MAX_BYTES, async {
             store.get(space, &name).await
         })
         .await
@@ -189,9 +208,8 @@ impl store::HostBucket for Keyvalue<'_> {
     ) -> Result<(), Failure> {
         let on = self.on(&bucket)?;
         let (store, space) = (on.store(), on.space());
-        on.finish(async {
-            key(&name)?;
-            value(&content)?;
+        let arguments = key(&name).and_then(|bytes| Ok(bytes + value(&content)?));
+        on.finish(arguments, 0, async {
             store.set(space, &name, content).await
         })
         .await
@@ -200,21 +218,15 @@ impl store::HostBucket for Keyvalue<'_> {
     async fn delete(&mut self, bucket: Resource<Bucket>, name: String) -> Result<(), Failure> {
         let on = self.on(&bucket)?;
         let (store, space) = (on.store(), on.space());
-        on.finish(async {
-            key(&name)?;
-            store.delete(space, &name).await
-        })
-        .await
+        on.finish(key(&name), 0, async { store.delete(space, &name).await })
+            .await
     }
 
     async fn exists(&mut self, bucket: Resource<Bucket>, name: String) -> Result<bool, Failure> {
         let on = self.on(&bucket)?;
         let (store, space) = (on.store(), on.space());
-        on.finish(async {
-            key(&name)?;
-            store.exists(space, &name).await
-        })
-        .await
+        on.finish(key(&name), 0, async { store.exists(space, &name).await })
+            .await
     }
 
     async fn list_keys(
@@ -223,7 +235,9 @@ impl store::HostBucket for Keyvalue<'_> {
         cursor: Option<u64>,
     ) -> Result<KeyResponse, Failure> {
         let on = self.on(&bucket)?;
-        let page = on.finish(on.store().keys(on.space(), cursor)).await?;
+        let (store, space) = (on.store(), on.space());
+        let page = on.finish(Ok(0), PAGE_BYTES, async { store.keys(space, cursor).await });
+        let page = page.await?;
         Ok(KeyResponse {
             keys: page.keys,
             cursor: page.cursor,
@@ -245,8 +259,7 @@ impl atomics::Host for Keyvalue<'_> {
     ) -> Result<u64, Failure> {
         let on = self.on(&bucket)?;
         let (store, space) = (on.store(), on.space());
-        on.finish(async {
-            key(&name)?;
+        on.finish(key(&name), 0, async {
             store.increment(space, &name, delta).await
         })
         .await
@@ -260,8 +273,8 @@ impl batch::Host for Keyvalue<'_> {
         keys: Vec<String>,
     ) -> Result<Vec<Option<(String, Vec<u8>)>>, Failure> {
         let on = self.on(&bucket)?;
-        on.finish(async {
-            batch(keys.iter(), 0)?;
+        let answer_bytes = keys.len().min(BATCH_ANSWER_VALUES) * VALUE_MAX_BYTES;
+        on.finish(batch(&keys), answer_bytes, async {
             let mut pairs = Vec::with_capacity(keys.len());
             let mut bytes = 0;
             for part in keys.chunks(BATCH_WIDTH) {
@@ -288,14 +301,13 @@ impl batch::Host for Keyvalue<'_> {
         pairs: Vec<(String, Vec<u8>)>,
     ) -> Result<(), Failure> {
         let on = self.on(&bucket)?;
-        on.finish(async {
-            let bytes = pairs.iter().map(|(_, content)| content.len()).sum();
-            batch(pairs.iter().map(|(name, _)| name), bytes)?;
-            pairs.iter().try_for_each(|(_, content)| value(content))?;
-            for part in pairs.chunks(BATCH_WIDTH) {
+        let (keys, values): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
+        on.finish(batch_of_pairs(&keys, &values), 0, async {
+            let mut values = values.into_iter();
+            for part in keys.chunks(BATCH_WIDTH) {
+                let part = part.iter().zip(values.by_ref().take(BATCH_WIDTH));
                 let sets: Vec<_> = part
-                    .iter()
-                    .map(|(name, content)| on.store().set(on.space(), name, content.clone()))
+                    .map(|(name, content)| on.store().set(on.space(), name, content))
                     .collect();
                 try_join_all(sets).await?;
             }
@@ -310,8 +322,7 @@ impl batch::Host for Keyvalue<'_> {
         keys: Vec<String>,
     ) -> Result<(), Failure> {
         let on = self.on(&bucket)?;
-        on.finish(async {
-            batch(keys.iter(), 0)?;
+        on.finish(batch(&keys), 0, async {
             for part in keys.chunks(BATCH_WIDTH) {
                 let deletes: Vec<_> = part
                     .iter()
@@ -339,4 +350,63 @@ pub(crate) fn add_to_linker<T: Send + 'static>(
     store::add_to_linker::<T, HasKeyvalue>(linker, keyvalue)?;
     atomics::add_to_linker::<T, HasKeyvalue>(linker, keyvalue)?;
     batch::add_to_linker::<T, HasKeyvalue>(linker, keyvalue)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{batch::Host as _, store::Host as _, store::HostBucket as _, *};
+    use crate::{
+        budget::Budget,
+        metrics::Metrics,
+        references::References,
+        sandbox::keyvalue::{Offers, Stores},
+    };
+
+    /// What the guest is told.
+    fn told<T: std::fmt::Debug>(result: Result<T, Failure>) -> String {
+        match result.unwrap_err() {
+            Failure::Told(Error::Other(sentence)) => sentence,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_refused_in_the_end_does_not_wait() {
+        let stores = Stores::new(Offers::AllInMemory, Budget::new(1 << 30));
+        let (space, names) = (Space::new("team", "f"), ["store".to_owned()]);
+        let granted = stores.grant(space, &names, &References::new(None)).unwrap();
+        let mut keyvalue = Keyvalue {
+            table: &mut ResourceTable::new(),
+            granted: &granted,
+            log: &GuestLog::new("f", Arc::<Metrics>::default()),
+        };
+        let bucket = keyvalue.open("store".to_owned()).await.unwrap();
+        let same = || Resource::<Bucket>::new_borrow(bucket.rep());
+        let mut turns = Vec::new();
+        while let Ok(turn) = timeout(OPERATION_TIMEOUT, granted.turn(0)).await {
+            turns.push(turn);
+        }
+        let key = || "key".to_owned();
+
+        let pairs = vec![(key(), vec![0; VALUE_MAX_BYTES]); 16];
+        let batch = told(keyvalue.set_many(same(), pairs).await);
+        assert_eq!(batch, StoreError::Batch.to_string());
+        let content = vec![0; VALUE_MAX_BYTES + 1];
+        let value = told(keyvalue.set(same(), key(), content).await);
+        assert_eq!(value, StoreError::Value.to_string());
+        let late = told(keyvalue.get(same(), key()).await);
+        assert_eq!(late, StoreError::Late.to_string());
+
+        let mut held = Vec::new();
+        for argument_bytes in [1 << 20, 1] {
+            while let Ok(bytes) = granted.admit(argument_bytes) {
+                held.push(bytes);
+            }
+        }
+        let busy = told(keyvalue.set(same(), key(), Vec::new()).await);
+        assert_eq!(busy, StoreError::Busy.to_string());
+        held.pop();
+        turns.pop();
+        keyvalue.set(same(), key(), Vec::new()).await.unwrap();
+    }
 }

@@ -83,6 +83,16 @@ const CLOSED_V4: [Network; 16] = [
     Network::v4(240, 0, 0, 0, 4),
 ];
 
+/// Forms of IPv6 that carry an IPv4 address (mapped, compatible, translated, NAT64), Teredo, 6to4.
+const CARRIERS: [Network; 3] = [
+    Network::v6(0, 0, 0, 8),
+    Network::v6(0x2001, 0, 0, 32),
+    Network::v6(0x2002, 0, 0, 16),
+];
+
+/// NAT64's own prefix (RFC 6052), whose IPv4 address stands in the last 32 bits.
+const NAT64: Network = Network::v6(0x64, 0xff9b, 0, 96);
+
 /// The part of IPv6 that is routed on the internet. What carries an IPv4 address inside (mapped,
 /// NAT64) lies outside of it.
 const OPEN_V6: Network = Network::v6(0x2000, 0, 0, 3);
@@ -146,6 +156,32 @@ pub(super) fn may_be_service(address: IpAddr) -> bool {
 /// Whether `address` is a cloud's metadata service.
 pub(super) fn is_metadata(address: IpAddr) -> bool {
     METADATA.contains(&address)
+}
+
+/// Whether `address` carries an IPv4 address that it leads to.
+pub(super) fn is_carrier(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(_) => false,
+        // They are written like carriers, and lead to this pod alone.
+        IpAddr::V6(v6) if v6.is_loopback() || v6.is_unspecified() => false,
+        IpAddr::V6(v6) => is_isatap(v6) || CARRIERS.iter().any(|network| network.contains(address)),
+    }
+}
+
+/// The IPv4 address that NAT64 makes of `address`.
+pub(super) fn behind_nat64(address: IpAddr) -> Option<IpAddr> {
+    match address {
+        IpAddr::V6(v6) if NAT64.contains(address) => {
+            let [.., a, b, c, d] = v6.octets();
+            Some(Ipv4Addr::new(a, b, c, d).into())
+        }
+        _ => None,
+    }
+}
+
+/// Where `address` leads to in the end.
+pub(super) fn innermost(address: IpAddr) -> IpAddr {
+    behind_nat64(address).unwrap_or_else(|| address.to_canonical())
 }
 
 /// Whether the lower half of an address says that it leads to the IPv4 address at its end (ISATAP,

@@ -145,9 +145,19 @@ impl AllowList {
         }
     }
 
+    /// Whether a block opens `address`. One that carries an IPv4 address would be a way around the
+    /// checks: of those, NAT64's alone are opened, where what they lead to may be called as well.
+    fn grants(&self, address: IpAddr) -> bool {
+        let is_within_open = match address::behind_nat64(address) {
+            Some(inner) => address::is_public(inner) || self.holds(inner),
+            None => !address::is_carrier(address),
+        };
+        is_within_open && self.holds(address)
+    }
+
     /// A metadata service is granted by its own address alone: a block that happens to hold it
     /// was not written for it.
-    fn grants(&self, address: IpAddr) -> bool {
+    fn holds(&self, address: IpAddr) -> bool {
         let alone = address::is_metadata(address);
         self.networks
             .iter()

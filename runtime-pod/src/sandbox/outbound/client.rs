@@ -17,10 +17,10 @@ use super::{
     allow::{Decision, Target, default_port, normal},
     allowance::{Allowance, UsedUp},
     body::{Received, Running, Sent},
-    connect::{self, ConnectError, Connector, OwnHosts},
+    connect::{ConnectError, Connector, OwnHosts},
     pool::{Destination, Pool, Sender},
 };
-use crate::{name_resolver::Lookup, sandbox::Refused};
+use crate::{name_resolver::Lookup, roots::Roots, sandbox::Refused};
 
 /// Connections of all guests of this process at the same time.
 const MAX_CONNECTIONS: usize = 512;
@@ -86,10 +86,10 @@ impl Times {
 }
 
 impl Outbound {
-    /// A client that looks names up by `resolver` and lets nobody call `own`.
+    /// A client that looks names up by `resolver`, believes `roots` and lets nobody call `own`.
     #[must_use]
-    pub fn new(resolver: Arc<dyn Lookup>, own: OwnHosts) -> Self {
-        Self::with(resolver, connect::tls(), own, MAX_CONNECTIONS)
+    pub fn new(resolver: Arc<dyn Lookup>, roots: &Roots, own: OwnHosts) -> Self {
+        Self::with(resolver, roots.tls(), own, MAX_CONNECTIONS)
     }
 
     pub(super) fn with(
@@ -266,6 +266,11 @@ impl Outbound {
         while self.pool.len() != count {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+    }
+
+    /// Waits until there is room for so many connections.
+    pub(super) async fn until_room_for(&self, count: u32) {
+        let _room = self.connections.acquire_many(count).await.unwrap();
     }
 }
 

@@ -3,21 +3,23 @@
 use std::{
     net::{IpAddr, SocketAddr},
     sync::Arc,
+    time::Duration,
 };
 
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
+use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
     sync::OwnedSemaphorePermit,
 };
 use tokio_rustls::TlsConnector;
+use wasmfn_connection::Watched;
 use wasmtime_wasi_http::Error;
 
 use super::{
-    address::is_public,
+    address::{innermost, is_public},
     allow::{AllowList, Decision, Target},
     pool::Sender,
 };
@@ -28,6 +30,15 @@ const READ_BUFFER_BYTES: usize = 128 << 10;
 /// Headers of an answer.
 const MAX_HEADERS: usize = 200;
 const MAX_HEADER_LIST_BYTES: u32 = 64 << 10;
+/// What the other side may send over HTTP/2 that nobody has read, of one answer and of all answers of a
+/// connection: no guest's memory, and within no limit of one. hyper's own measure is for browsers.
+pub(super) const STREAM_WINDOW_BYTES: u32 = 64 << 10;
+pub(super) const CONNECTION_WINDOW_BYTES: u32 = 256 << 10;
+/// What waits to be sent, of one call over HTTP/2.
+const SEND_BUFFER_BYTES: usize = 64 << 10;
+/// How long the other side may take nothing of what waits to be sent, be it the end of TLS. A side that
+/// never reads again would keep its connection, and its place, for ever.
+pub(super) const TAKEN_WITHIN: Duration = Duration::from_secs(60);
 
 /// Hosts of the cluster itself, which no CIDR block grants: addresses or names.
 #[derive(Clone, Debug, Default)]
@@ -60,20 +71,7 @@ impl From<Error> for ConnectError {
     }
 }
 
-/// The standard roots of the web, and both versions of HTTP.
-pub(super) fn tls() -> ClientConfig {
-    let roots = RootCertStore {
-        roots: webpki_roots::TLS_SERVER_ROOTS.into(),
-    };
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("the provider supports the default versions of TLS")
-        .with_root_certificates(roots)
-        .with_no_client_auth()
-}
-
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
 impl Connector {
@@ -129,7 +127,7 @@ impl Connector {
         found.retain(|address| allowed.admits_address(decision, *address));
         if found.iter().any(|address| !is_public(*address)) {
             let own = self.own_addresses(decision).await?;
-            found.retain(|address| !own.contains(address));
+            found.retain(|address| !own.contains(&innermost(*address)));
         }
         if found.is_empty() {
             return Err(ConnectError::Address);
@@ -151,7 +149,7 @@ impl Connector {
                 Err(_) => addresses.extend(self.lookup(host).await?),
             }
         }
-        Ok(addresses)
+        Ok(addresses.into_iter().map(innermost).collect())
     }
 
     async fn lookup(&self, name: &str) -> Result<Vec<IpAddr>, Error> {
@@ -183,13 +181,13 @@ pub(super) fn question(host: &str) -> String {
 }
 
 /// The first address that answers.
-async fn dial(addresses: &[IpAddr], port: u16) -> Result<TcpStream, Error> {
+async fn dial(addresses: &[IpAddr], port: u16) -> Result<Watched<fn()>, Error> {
     let mut last = Error::DestinationNotFound;
     for address in addresses {
         match TcpStream::connect(SocketAddr::new(*address, port)).await {
             Ok(stream) => {
                 stream.set_nodelay(true).map_err(Error::Connect)?;
-                return Ok(stream);
+                return Ok(Watched::new(stream, Arc::default(), TAKEN_WITHIN, || ()));
             }
             Err(error) => last = Error::Connect(error),
         }
@@ -222,9 +220,15 @@ async fn http1(stream: Box<dyn Stream>, permit: OwnedSemaphorePermit) -> Result<
     Ok(Sender::Http1(sender))
 }
 
-async fn http2(stream: Box<dyn Stream>, permit: OwnedSemaphorePermit) -> Result<Sender, Error> {
+pub(super) async fn http2(
+    stream: Box<dyn Stream>,
+    permit: OwnedSemaphorePermit,
+) -> Result<Sender, Error> {
     let (sender, connection) = http2::Builder::new(TokioExecutor::new())
         .max_header_list_size(MAX_HEADER_LIST_BYTES)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_send_buf_size(SEND_BUFFER_BYTES)
         .handshake(TokioIo::new(stream))
         .await?;
     drive(connection, permit);

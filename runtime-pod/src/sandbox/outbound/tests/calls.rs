@@ -17,12 +17,12 @@ use crate::{
     limits::Limits,
     metrics::{Holdings, Metrics},
     name_resolver::Lookup,
+    roots::Roots,
     sandbox::{
         GuestLog,
         outbound::{
             AllowList, Caller, Outbound, OwnHosts,
             allowance::{Allowance, CALLS_AT_ONCE, LEAST_BYTES},
-            connect,
             pool::IDLE,
         },
     },
@@ -36,7 +36,7 @@ pub(super) struct Function {
 }
 
 fn outbound(resolver: Arc<dyn Lookup>, own: OwnHosts) -> Arc<Outbound> {
-    Arc::new(Outbound::new(resolver, own))
+    Arc::new(Outbound::new(resolver, &Roots::default(), own))
 }
 
 impl Function {
@@ -231,6 +231,30 @@ async fn the_clusters_own_hosts_are_closed_whatever_is_granted() {
 }
 
 #[tokio::test]
+async fn the_clusters_own_hosts_are_closed_in_any_form() {
+    let own = OwnHosts {
+        api_server: Some("10.96.0.1".to_owned()),
+        gateway: Some("10.96.0.2".to_owned()),
+    };
+    let outbound = outbound(Script::new(&[]), own);
+    let function = Function::new(&outbound, list(&["0.0.0.0/0", "::/0"], &[]));
+    for host in ["64:ff9b::10.96.0.1", "64:ff9b::10.96.0.2"] {
+        let refused = function
+            .get(&format!("http://[{host}]/"))
+            .await
+            .unwrap_err();
+        assert_eq!(refused, "DestinationIpProhibited", "{host}");
+    }
+    for host in ["::ffff:10.96.0.1", "::ffff:169.254.169.254"] {
+        let refused = function
+            .get(&format!("http://[{host}]/"))
+            .await
+            .unwrap_err();
+        assert_eq!(refused, "HttpRequestDenied", "{host}");
+    }
+}
+
+#[tokio::test]
 async fn connections_are_used_again_by_the_same_function_alone() {
     let (address, seen) = serve(OK).await;
     let uri = format!("http://{address}/");
@@ -271,7 +295,7 @@ async fn a_waiting_connection_gives_way_to_a_new_one() {
     let (second, _) = serve(OK).await;
     let outbound = Arc::new(Outbound::with(
         Script::new(&[]),
-        connect::tls(),
+        Roots::default().tls(),
         OwnHosts::default(),
         1,
     ));

@@ -1,7 +1,9 @@
 mod calls;
 mod policy;
 mod server;
+mod stuck;
 mod tls;
+mod windows;
 
 use wasmfn_crds::spec;
 

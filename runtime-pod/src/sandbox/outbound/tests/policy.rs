@@ -200,6 +200,55 @@ fn a_block_of_one_family_grants_nothing_of_the_other() {
 }
 
 #[test]
+fn a_block_opens_no_address_that_carries_another() {
+    let carriers = [
+        "::ffff:169.254.169.254",
+        "::ffff:10.0.0.1",
+        "::ffff:8.8.8.8",
+        "::10.0.0.1",
+        "::ffff:0:10.0.0.1",
+        "64:ff9b:1::a9fe:a9fe",
+        "2001:0:a9fe:a9fe::1",
+        "2002:a9fe:a9fe::1",
+        "2606:4700::5efe:a9fe:a9fe",
+        "fd00::200:5efe:a00:1",
+    ];
+    let wide = list(&["0.0.0.0/0", "::/0", "169.254.169.254/32"], &[]);
+    for form in carriers {
+        let address: IpAddr = form.parse().unwrap();
+        let by_itself = list(&["::/0", &format!("{form}/128")], &[]);
+        for list in [&wide, &by_itself] {
+            assert!(!list.admits_address(&Decision::Host, address), "{form}");
+            let decision = list.decide(&target(false, form, 80));
+            assert_eq!(decision, Decision::Denied, "{form}");
+        }
+    }
+    for form in ["::1", "fd12::1", "2001:db8::1"] {
+        assert!(
+            wide.admits_address(&Decision::Host, form.parse().unwrap()),
+            "{form}"
+        );
+    }
+}
+
+#[test]
+fn behind_nat64_is_open_what_is_open_in_front_of_it() {
+    let admits = |hosts: &[&str], address: &str| {
+        list(hosts, &[]).admits_address(&Decision::Host, address.parse().unwrap())
+    };
+    let (public, inner, metadata) = (
+        "64:ff9b::8.8.8.8",
+        "64:ff9b::10.0.0.1",
+        "64:ff9b::169.254.169.254",
+    );
+    assert!(!admits(&["0.0.0.0/0"], public));
+    assert!(admits(&["64:ff9b::/96"], public));
+    assert!(!admits(&["64:ff9b::/96"], inner));
+    assert!(admits(&["64:ff9b::/96", "10.0.0.0/8"], inner));
+    assert!(!admits(&["::/0", "0.0.0.0/0"], metadata));
+}
+
+#[test]
 fn addresses_in_disguise_are_no_addresses() {
     let list = list(&["127.0.0.0/8", "10.0.0.0/8"], &[]);
     let disguises = [

@@ -1,5 +1,7 @@
 //! Objects that tests begin with.
 
+pub(crate) mod tls;
+
 use std::{io::Write, sync::Arc};
 
 use serde_json::json;
