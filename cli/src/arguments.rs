@@ -18,6 +18,8 @@ pub struct Arguments {
 pub enum Command {
     /// Serve a function on this machine, with the same limits as on a cluster
     Run(Run),
+    /// Store a function's module in a registry, where a cluster pulls it from
+    Push(Push),
 }
 
 /// Arguments of `wasmfn run`.
@@ -47,6 +49,18 @@ pub struct Run {
     /// A `wasi:config` value of the function, over what the file says; can be repeated
     #[arg(long = "config", value_name = "KEY=VALUE", value_parser = pair)]
     pub config: Vec<(String, String)>,
+}
+
+/// Arguments of `wasmfn push`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Push {
+    /// A folder with a Cargo.toml, which is built first; or a .wasm file
+    #[arg(value_name = "PATH")]
+    pub subject: String,
+
+    /// Where to: HOST/NAME:TAG, asked as the user that `docker login` has logged in
+    #[arg(value_name = "IMAGE")]
+    pub image: String,
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {

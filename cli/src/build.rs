@@ -6,6 +6,7 @@ use std::process::Stdio;
 
 use serde::Deserialize;
 use tokio::process::Command;
+use wasmfn_crds::WasmFunction;
 
 /// What guests are built for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -17,6 +18,16 @@ pub enum Target {
 }
 
 impl Target {
+    /// What `function` is built for: a command is what its settings say it is, and cargo has to know before
+    /// there are any bytes.
+    #[must_use]
+    pub const fn of(function: &WasmFunction) -> Self {
+        match function.spec.command {
+            Some(_) => Self::Command,
+            None => Self::Component,
+        }
+    }
+
     /// Rust's name for it.
     const fn as_str(self) -> &'static str {
         match self {

@@ -11,7 +11,10 @@ use wasmfn_crds::WasmFunction;
 use wasmfn_crds::spec::{EnvironmentVariable, Value};
 
 use crate::schema;
+use crate::subject::Subject;
 
+/// The settings that a folder brings along.
+const FUNCTION_FILE: &str = "function.yaml";
 /// Stands for the image where a local module takes its place.
 const LOCAL_IMAGE: &str = "localhost/wasmfn-run";
 
@@ -72,6 +75,15 @@ pub enum FunctionFileError {
         /// Its name.
         name: String,
     },
+}
+
+/// The file that a folder brings along, if it does.
+#[must_use]
+pub fn of_folder(subject: &Subject) -> Option<PathBuf> {
+    match subject {
+        Subject::Folder(folder) => Some(folder.join(FUNCTION_FILE)).filter(|path| path.is_file()),
+        Subject::File(_) | Subject::Image(_) => None,
+    }
 }
 
 /// Reads the function in `path`.
@@ -171,6 +183,8 @@ pub fn complete(
     path: &Path,
 ) -> Result<WasmFunction, FunctionFileError> {
     let spec = &mut function.spec;
+    // Whoever runs it here pulls with logins of their own.
+    spec.image_pull_secrets.clear();
     for (name, value) in env {
         spec.env.retain(|variable| variable.name != *name);
         spec.env.push(EnvironmentVariable {

@@ -58,6 +58,14 @@ fn faults_name_their_field() {
             "`spec.env[0].valu` is unknown",
         ),
         ("{ placement: shared }", "`spec.placement` must be one of"),
+        (
+            "{ outbound: { hosts: ['https://ok.example', 'https://api.example/v1'] } }",
+            "`spec.outbound.hosts[1]` must match",
+        ),
+        (
+            "{ env: [{ name: 1st, value: x }] }",
+            "`spec.env[0].name` must match",
+        ),
         ("3", "`spec` must be an object"),
     ];
     for (spec, expected) in table {
@@ -93,6 +101,12 @@ fn values_of_a_cluster_are_asked_for() {
     let kept = "{ config: { color: { valueFrom: { configMapKeyRef: { name: m, key: k } } } } }";
     let error = completed(kept, &[]).unwrap_err();
     assert!(error.contains("--config color=VALUE"), "{error}");
+}
+
+#[test]
+fn secrets_for_the_image_are_a_clusters() {
+    let function = completed("{ imagePullSecrets: [{ name: regcred }] }", &[]).unwrap();
+    assert_eq!(function.spec.image_pull_secrets, []);
 }
 
 #[test]

@@ -1,65 +1,31 @@
-//! Pulling a module by its reference, as the user that docker, podman or crane are logged in as.
-
-use std::env;
-use std::path::PathBuf;
+//! Pulling a module by its reference.
 
 use bytes::Bytes;
-use wasmfn_runtime::name_resolver::{NameResolver, NameResolverError};
-use wasmfn_runtime::registry::{
-    Credentials, OciRegistry, PlainHttpRegistries, Registry as _, RegistryError,
-};
+use wasmfn_runtime::registry::Registry as _;
+
+use crate::logins::{self, ClientError, RegistryFault};
 
 /// Why an image could not be pulled.
 #[derive(Debug, thiserror::Error)]
 pub enum PullError {
-    /// No names can be looked up on this machine.
+    /// No registry can be asked.
     #[error(transparent)]
-    Names(#[from] NameResolverError),
+    Client(#[from] ClientError),
     /// The registry's part.
     #[error(transparent)]
-    Registry(Box<RegistryError>),
+    Registry(#[from] RegistryFault),
 }
 
-impl From<RegistryError> for PullError {
-    fn from(error: RegistryError) -> Self {
-        Self::Registry(Box::new(error))
-    }
-}
-
-/// Resolves `image` and pulls its module, at most `max_bytes` of it. Registries on this machine are
-/// asked over plain HTTP.
+/// Resolves `image` and pulls its module, at most `max_bytes` of it.
 ///
 /// # Errors
 /// [`PullError`].
 pub async fn pull(image: &str, max_bytes: u64) -> Result<Bytes, PullError> {
-    let plain_http = PlainHttpRegistries::default().with_loopback();
-    let registry = OciRegistry::new(NameResolver::from_system()?, plain_http);
-    let logins = logins();
-    let digest = registry.resolve(image, &logins).await?;
-    Ok(registry.pull(image, &digest, &logins, max_bytes).await?)
-}
-
-/// What is in docker's `config.json`; programs that keep passwords for docker are not asked.
-fn logins() -> Vec<Credentials> {
-    let Some(path) = docker_config() else {
-        return Vec::new();
+    let (registry, logins) = (logins::registry()?, logins::logins());
+    let pulling = async {
+        let digest = registry.resolve(image, &logins).await?;
+        registry.pull(image, &digest, &logins, max_bytes).await
     };
-    let Ok(bytes) = std::fs::read(&path) else {
-        return Vec::new();
-    };
-    match Credentials::from_docker_config(&bytes) {
-        Ok(credentials) => vec![credentials],
-        Err(error) => {
-            tracing::warn!("logins in {} are not used: {error}", path.display());
-            Vec::new()
-        }
-    }
-}
-
-fn docker_config() -> Option<PathBuf> {
-    let folder = match env::var_os("DOCKER_CONFIG") {
-        Some(folder) => PathBuf::from(folder),
-        None => env::home_dir()?.join(".docker"),
-    };
-    Some(folder.join("config.json"))
+    let pulled = pulling.await;
+    Ok(pulled.map_err(|error| RegistryFault::of(image, error))?)
 }

@@ -1,28 +1,24 @@
 //! `wasmfn run`: builds or pulls where that is needed, then serves until it is stopped.
 
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use wasmfn_crds::WasmFunction;
 use wasmfn_runtime::StartError;
 use wasmfn_runtime::compile::Program;
-use wasmfn_runtime::local::{self, Local, LocalError, MODULE_MAX_BYTES, Module, Options};
+use wasmfn_runtime::local::{self, Local, LocalError, Module, Options};
 
 use crate::arguments::Run;
-use crate::build::{self, BuildError, Target};
+use crate::build::Target;
 use crate::function_file::{self, FunctionFileError};
-use crate::pull::{PullError, pull};
+use crate::logins;
+use crate::module::{ModuleError, module};
 use crate::request_line::request_line;
 use crate::subject::{Subject, SubjectError};
 
 /// How long requests under way may take after Ctrl-C.
 const GRACE: Duration = Duration::from_secs(5);
-/// The settings that a folder brings along.
-const FUNCTION_FILE: &str = "function.yaml";
 
 /// Why nothing is served.
 #[derive(Debug, thiserror::Error)]
@@ -33,20 +29,12 @@ pub enum RunError {
     /// The function's file.
     #[error(transparent)]
     Function(#[from] FunctionFileError),
-    /// The guest's code.
+    /// The module.
     #[error(transparent)]
-    Build(#[from] BuildError),
-    /// The registry.
+    Module(#[from] ModuleError),
+    /// Certificates of authorities that the user adds.
     #[error(transparent)]
-    Pull(#[from] PullError),
-    /// The module's file.
-    #[error("{} cannot be read", .path.display())]
-    Unreadable {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    Roots(#[from] logins::RootsFileError),
     /// The port is not to be had.
     #[error(
         "port {port} on 127.0.0.1 cannot be used; take another with `--port NUMBER`, or any free one with `--port 0`"
@@ -93,11 +81,7 @@ pub async fn run(
 pub async fn start(arguments: &Run, compiler: Program) -> Result<Local, RunError> {
     let subject = Subject::find(&arguments.subject)?;
     let function = settings(arguments, &subject)?;
-    // A command is what the settings say it is; cargo has to know before there are any bytes.
-    let target = match function.spec.command {
-        Some(_) => Target::Command,
-        None => Target::Component,
-    };
+    let target = Target::of(&function);
     let bytes = module(&subject, target).await?;
     let name = subject.function_name();
     let (count, began) = (bytes.len(), Instant::now());
@@ -106,6 +90,7 @@ pub async fn start(arguments: &Run, compiler: Program) -> Result<Local, RunError
         module: Module::Bytes(bytes),
         port: arguments.port,
         references_folder: None,
+        roots: logins::roots()?,
         serves_wasi_0_3: arguments.wasi_03,
         compiler,
         observer: Some(Arc::new(|request| println!("{}", request_line(request)))),
@@ -131,10 +116,7 @@ pub async fn start(arguments: &Run, compiler: Program) -> Result<Local, RunError
 
 /// The function whose settings apply: from the file that was named, else from the folder's own.
 fn settings(arguments: &Run, subject: &Subject) -> Result<WasmFunction, RunError> {
-    let own = match subject {
-        Subject::Folder(folder) => Some(folder.join(FUNCTION_FILE)).filter(|path| path.is_file()),
-        Subject::File(_) | Subject::Image(_) => None,
-    };
+    let own = function_file::of_folder(subject);
     let path = arguments.function.clone().or(own);
     let function = match &path {
         Some(path) => {
@@ -152,22 +134,4 @@ fn settings(arguments: &Run, subject: &Subject) -> Result<WasmFunction, RunError
         &arguments.config,
         path,
     )?)
-}
-
-async fn module(subject: &Subject, target: Target) -> Result<Bytes, RunError> {
-    let path = match subject {
-        Subject::Folder(folder) => {
-            println!("building {}", folder.display());
-            build::build(folder, target).await?
-        }
-        Subject::File(path) => path.clone(),
-        Subject::Image(image) => {
-            println!("pulling {image}");
-            return Ok(pull(image, MODULE_MAX_BYTES).await?);
-        }
-    };
-    match fs::read(&path) {
-        Ok(bytes) => Ok(bytes.into()),
-        Err(source) => Err(RunError::Unreadable { path, source }),
-    }
 }

@@ -1,6 +1,7 @@
 //! Checks a document against the schema of the custom resource, as the API server would: fields that
 //! there are not, and values out of bounds. The rules that the schema holds in CEL come later.
 
+use regex::Regex;
 use serde_json::Value;
 
 /// A field that is not as it must be.
@@ -57,6 +58,9 @@ fn fault_in(value: &Value, schema: &Value, path: &str) -> Option<Fault> {
             }
         }
     }
+    if let Some(problem) = count_problem(value, schema) {
+        return fault(problem);
+    }
     match value {
         Value::Array(items) => items.iter().enumerate().find_map(|(index, item)| {
             fault_in(item, &schema["items"], &format!("{path}[{index}]"))
@@ -66,6 +70,28 @@ fn fault_in(value: &Value, schema: &Value, path: &str) -> Option<Fault> {
             .find_map(|(name, field)| fault_in_field(name, field, schema, path)),
         _ => None,
     }
+}
+
+/// What is wrong with the length of a text or list, the number of fields, or the form of a text.
+fn count_problem(value: &Value, schema: &Value) -> Option<String> {
+    let (count, least, most, what) = match value {
+        Value::String(text) => (text.chars().count(), "minLength", "maxLength", "characters"),
+        Value::Array(items) => (items.len(), "minItems", "maxItems", "entries"),
+        Value::Object(fields) => (fields.len(), "minProperties", "maxProperties", "fields"),
+        _ => return None,
+    };
+    let bound = |name: &str| schema[name].as_u64();
+    if let Some(least) = bound(least).filter(|least| (count as u64) < *least) {
+        return Some(format!("must have at least {least} {what}"));
+    }
+    if let Some(most) = bound(most).filter(|most| count as u64 > *most) {
+        return Some(format!("must have at most {most} {what}"));
+    }
+    let pattern = schema["pattern"].as_str()?;
+    // One that cannot be read is for the API server.
+    let is_other =
+        Regex::new(pattern).is_ok_and(|regex| !regex.is_match(value.as_str().unwrap_or_default()));
+    is_other.then(|| format!("must match {pattern}"))
 }
 
 fn fault_in_field(name: &str, value: &Value, schema: &Value, path: &str) -> Option<Fault> {
@@ -139,6 +165,8 @@ mod tests {
                     "additionalProperties": { "type": "object", "properties": { "value": { "type": "string" } } },
                 },
                 "maybe": { "type": "string", "nullable": true },
+                "name": { "type": "string", "minLength": 2, "maxLength": 4, "pattern": "^[a-z]+$" },
+                "few": { "type": "array", "maxItems": 1, "items": { "type": "string" } },
             },
         })
     }
@@ -158,7 +186,7 @@ mod tests {
             (
                 json!({ "second": 1 }),
                 "second",
-                "is unknown; there are: config, hosts",
+                "is unknown; there are: config, few, hosts",
             ),
             (json!({ "seconds": 0 }), "seconds", "must be at least 1"),
             (json!({ "seconds": 301 }), "seconds", "must be at most 300"),
@@ -173,6 +201,22 @@ mod tests {
                 json!({ "config": { "a": { "text": "" } } }),
                 "config.a.text",
                 "is unknown",
+            ),
+            (
+                json!({ "name": "a" }),
+                "name",
+                "must have at least 2 characters",
+            ),
+            (
+                json!({ "name": "abcde" }),
+                "name",
+                "must have at most 4 characters",
+            ),
+            (json!({ "name": "a-b" }), "name", "must match ^[a-z]+$"),
+            (
+                json!({ "few": ["a", "b"] }),
+                "few",
+                "must have at most 1 entries",
             ),
             (json!(3), "", "must be an object"),
         ];

@@ -24,6 +24,12 @@ pub enum SubjectError {
     /// A folder without a package.
     #[error("{} holds no Cargo.toml; name a folder with a Rust guest, or a .wasm file", .0.display())]
     NoPackage(PathBuf),
+    /// It may be meant as a folder as well as an image of Docker Hub.
+    #[error("there is no folder {text}; for an image of Docker Hub write docker.io/{text}")]
+    Ambiguous {
+        /// What the user wrote.
+        text: String,
+    },
     /// Neither a path nor a reference.
     #[error("there is no file or folder \"{text}\", and it is no image either")]
     Neither {
@@ -60,6 +66,9 @@ impl Subject {
             return Err(SubjectError::Absent(path.to_owned()));
         }
         match text.parse::<Reference>() {
+            Ok(_) if !names_registry(text) => Err(SubjectError::Ambiguous {
+                text: text.to_owned(),
+            }),
             Ok(_) => Ok(Self::Image(text.to_owned())),
             Err(source) => Err(SubjectError::Neither {
                 text: text.to_owned(),
@@ -87,6 +96,12 @@ impl Subject {
         };
         label(&name.unwrap_or_default())
     }
+}
+
+/// Whether a reference says which registry it is of. Where it says none, docker takes Docker Hub.
+fn names_registry(reference: &str) -> bool {
+    let first = reference.split_once('/').map(|(first, _)| first);
+    first.is_some_and(|first| first.contains(['.', ':']) || first == "localhost")
 }
 
 /// References never begin like this, and a name with this ending is meant as a file.
@@ -159,6 +174,13 @@ mod tests {
             let error = Subject::find(text).unwrap_err();
             assert!(matches!(error, SubjectError::Absent(_)), "{text}: {error}");
         }
+        for text in ["examples/helo", "hello", "hello:v1"] {
+            let error = Subject::find(text).unwrap_err().to_string();
+            assert!(error.contains("no folder"), "{error}");
+            assert!(error.contains(&format!("docker.io/{text}")), "{error}");
+        }
+        let hub = Subject::find("docker.io/examples/hello").unwrap();
+        assert!(matches!(hub, Subject::Image(_)));
         let error = Subject::find("Not An Image").unwrap_err();
         assert!(matches!(error, SubjectError::Neither { .. }), "{error}");
     }

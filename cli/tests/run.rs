@@ -22,8 +22,10 @@ fn command_example() -> PathBuf {
 fn arguments(subject: &Path, more: &[&str]) -> Run {
     let mut words = vec!["wasmfn", "run", subject.to_str().expect("the path is text")];
     words.extend(more);
-    let Command::Run(arguments) = Arguments::parse_from(words).command;
-    arguments
+    match Arguments::parse_from(words).command {
+        Command::Run(arguments) => arguments,
+        Command::Push(_) => panic!("it is none of these"),
+    }
 }
 
 fn compiler() -> Program {
