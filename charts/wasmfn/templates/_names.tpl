@@ -11,6 +11,24 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 
 {{/*
+Labels of an object of a component: the chart's, and more of the values, which must not take their place.
+Takes a dict of `root`, `component`, `more` and `field`, where the values have them.
+*/}}
+{{- define "wasmfn.moreLabels" -}}
+{{- $own := include "wasmfn.labels" .root -}}
+{{- $own = printf "%s\napp.kubernetes.io/component: %s" $own .component -}}
+{{- $names := fromYaml $own -}}
+{{- $field := .field -}}
+{{- range $name, $_ := .more -}}
+{{- if hasKey $names $name }}{{ fail (printf "%s: the label %s is the chart's own" $field $name) }}{{ end -}}
+{{- end -}}
+{{- $own -}}
+{{- with .more }}
+{{ toYaml . }}
+{{- end -}}
+{{- end -}}
+
+{{/*
 The labels by which Services and policies find the pods of a component.
 Takes the component's name.
 */}}
@@ -42,12 +60,11 @@ system:serviceaccount:{{ .Release.Namespace }}:wasmfn-operator
 {{- end -}}
 
 {{/*
-URL of a host as clients outside see it. Takes a dict of `root` and `host`.
+URL, without the scheme's own port. Takes a dict of `scheme`, `host` and `port`.
 */}}
-{{- define "wasmfn.externalUrl" -}}
-{{- $external := .root.Values.external -}}
-{{- $usual := ternary 443 80 (eq $external.scheme "https") -}}
-{{- $external.scheme }}://{{ .host }}{{ if ne (int $external.port) $usual }}:{{ int $external.port }}{{ end }}/
+{{- define "wasmfn.url" -}}
+{{- $usual := ternary "443" "80" (eq .scheme "https") -}}
+{{- .scheme }}://{{ .host }}{{ if ne (toString .port) $usual }}:{{ .port }}{{ end }}/
 {{- end -}}
 
 {{/*

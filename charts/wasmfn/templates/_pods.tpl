@@ -19,15 +19,43 @@ readOnlyRootFilesystem: true
 {{- end -}}
 
 {{/*
-Who a pod is, and what it logs. Takes the log filter.
+Labels and annotations of a pod. Takes a dict of `root` and `component`.
+*/}}
+{{- define "wasmfn.podMetadata" -}}
+{{- $component := .component -}}
+{{- $values := get .root.Values $component -}}
+{{- $labels := dict "root" .root "component" $component "more" $values.podLabels "field" (printf "%s.podLabels" $component) -}}
+labels: {{- include "wasmfn.moreLabels" $labels | nindent 2 }}
+annotations:
+  checksum/config: {{ include (print .root.Template.BasePath "/config.yaml") .root | sha256sum }}
+  {{- with $values.podAnnotations }}
+  {{- if hasKey . "checksum/config" }}
+  {{- fail (printf "%s.podAnnotations: the annotation checksum/config is the chart's own" $component) }}
+  {{- end }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- end -}}
+
+{{/*
+Who a pod is, what it logs, and variables of the values, which must not take the place of these. Takes a dict of
+`values` (operator's or gateway's) and `component`.
 */}}
 {{- define "wasmfn.environment" -}}
+{{- $component := .component -}}
+{{- range .values.extraEnv -}}
+{{- if has .name (list "WASMFN_NAMESPACE" "WASMFN_POD_NAME" "RUST_LOG") -}}
+{{- fail (printf "%s.extraEnv: the variable %s is the chart's own" $component .name) -}}
+{{- end -}}
+{{- end -}}
 - name: WASMFN_NAMESPACE
   valueFrom: { fieldRef: { fieldPath: metadata.namespace } }
 - name: WASMFN_POD_NAME
   valueFrom: { fieldRef: { fieldPath: metadata.name } }
 - name: RUST_LOG
-  value: {{ . | quote }}
+  value: {{ .values.logFilter | quote }}
+{{- with .values.extraEnv }}
+{{ toYaml . }}
+{{- end }}
 {{- end -}}
 
 {{/*
@@ -51,8 +79,9 @@ readinessProbe:
 {{- end -}}
 
 {{/*
-Where pods may run. Takes a dict of `values` (operator's or gateway's) and `component`. The spread is a wish: a
-cluster of one node runs them all.
+Where pods may run. Takes a dict of `values` (operator's or gateway's) and `component`. The spread is a wish, unless
+the values have another: a cluster of one node runs them all. Without a selector a constraint counts no pods: it gets
+the component's.
 */}}
 {{- define "wasmfn.scheduling" -}}
 {{- with .values.nodeSelector }}
@@ -69,11 +98,19 @@ priorityClassName: {{ . }}
 {{- end }}
 topologySpreadConstraints:
 {{- $component := .component }}
+{{- range .values.topologySpreadConstraints }}
+  - {{ toYaml . | nindent 4 | trim }}
+    {{- if not (hasKey . "labelSelector") }}
+    labelSelector:
+      matchLabels: {{- include "wasmfn.selector" $component | nindent 8 }}
+    {{- end }}
+{{- else }}
 {{- range list "kubernetes.io/hostname" "topology.kubernetes.io/zone" }}
   - maxSkew: 1
     topologyKey: {{ . }}
     whenUnsatisfiable: ScheduleAnyway
     labelSelector:
       matchLabels: {{- include "wasmfn.selector" $component | nindent 8 }}
+{{- end }}
 {{- end }}
 {{- end -}}
