@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use wasmfn_crds::Reason;
+
 /// Pages that speak of the tree.
 const PAGES: &[&str] = &[
     "README.md",
@@ -10,6 +12,11 @@ const PAGES: &[&str] = &[
     "docs/architecture.md",
     "docs/contracts.md",
     "docs/decisions/README.md",
+    "docs/functions.md",
+    "docs/guests.md",
+    "docs/limits.md",
+    "docs/operating.md",
+    "docs/troubleshooting.md",
 ];
 /// Folders of the tree that such a path begins with.
 const FOLDERS: &[&str] = &[
@@ -38,6 +45,15 @@ fn between<'a>(text: &'a str, open: &'a str, close: char) -> impl Iterator<Item 
     text.split(open)
         .skip(1)
         .filter_map(move |rest| rest.split(close).next())
+}
+
+#[test]
+fn every_reason_is_explained() {
+    let text = page("docs/troubleshooting.md");
+    for reason in Reason::ALL {
+        let word = format!("| `{}` |", reason.as_str());
+        assert!(text.contains(&word), "no line for {word}");
+    }
 }
 
 #[test]

@@ -32,7 +32,7 @@ fn files(folder: &Path, found: &mut Vec<PathBuf>) {
         let name = entry.file_name();
         let kind = entry.file_type().expect("the entry has a type");
         if kind.is_dir() {
-            if name != "target" && name != ".git" {
+            if name != "target" && name != "node_modules" && name != ".git" {
                 files(&entry.path(), found);
             }
         } else if kind.is_file() {
