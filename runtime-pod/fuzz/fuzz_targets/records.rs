@@ -9,8 +9,8 @@ use std::{
     sync::LazyLock,
 };
 
+#[path = "../../src/code"]
 mod code {
-    #[path = "../../../src/code/pages.rs"]
     pub mod pages;
 }
 #[path = "../../src/siblings/records.rs"]
