@@ -115,12 +115,12 @@ pub fn logins() -> Vec<Credentials> {
     };
     match Credentials::from_docker_config(&bytes) {
         Ok(credentials) => vec![credentials],
-        Err(RegistryError::InvalidCredentials { problem }) => {
-            tracing::warn!("logins in {} are not used: {problem}", path.display());
-            Vec::new()
-        }
         Err(error) => {
-            tracing::warn!("logins in {} are not used: {error}", path.display());
+            let problem = match error {
+                RegistryError::InvalidCredentials { problem } => problem,
+                error => error.to_string(),
+            };
+            tracing::warn!("logins in {} are not used: {problem}", path.display());
             Vec::new()
         }
     }

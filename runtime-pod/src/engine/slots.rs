@@ -52,13 +52,15 @@ impl Slots {
     /// Takes room for an instance that needs so many times what most need, if there is any.
     #[must_use]
     pub fn take(self: &Arc<Self>, weight: u32) -> Option<Slot> {
-        let slots = Arc::clone(self);
         self.used
             .try_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
                 used.checked_add(weight).filter(|used| *used <= self.total)
             })
             .ok()
-            .map(|_| Slot { slots, weight })
+            .map(|_| Slot {
+                slots: Arc::clone(self),
+                weight,
+            })
     }
 }
 

@@ -10,7 +10,7 @@ use serde_json::json;
 use super::client::within;
 use super::credentials::{Credentials, Login, logins_for};
 use super::error::RegistryError;
-use super::exchange::{Answer, Ask};
+use super::exchange::Ask;
 use super::manifest::{CNCF_CONFIG, MANIFEST};
 use super::reference::Reference;
 use super::{OciRegistry, digest};
@@ -74,7 +74,7 @@ impl OciRegistry {
         reference: &Reference,
         bytes: Bytes,
         logins: &[&Login],
-    ) -> Result<Answer, RegistryError> {
+    ) -> Result<(), RegistryError> {
         let digest = digest::of(&bytes);
         let what = format!("{}@{digest}", reference.repository());
         let look = Ask {
@@ -86,7 +86,7 @@ impl OciRegistry {
         match self.exchange.ask(&look, logins).await {
             // Who may push and not pull is not told.
             Err(RegistryError::NotFound { .. } | RegistryError::Denied { .. }) => {}
-            decided => return decided,
+            decided => return decided.map(drop),
         }
         let begin = Ask {
             path: "blobs/uploads/".to_owned(),
@@ -100,7 +100,7 @@ impl OciRegistry {
             at: Some(with_digest(&begin, &place, &digest)?),
             ..writing(reference, what)
         };
-        self.exchange.ask(&send, logins).await
+        self.exchange.ask(&send, logins).await.map(drop)
     }
 }
 
